@@ -1,0 +1,1 @@
+"""One package for research and live trading of NSE index options."""

@@ -1,0 +1,1 @@
+"""The driver over history: run, result, cross-check, report."""

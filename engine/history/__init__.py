@@ -1,0 +1,1 @@
+"""From ticks to bars to days, and the Parquet lake that keeps them."""

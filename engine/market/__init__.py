@@ -1,0 +1,1 @@
+"""Market facts by date: calendar, contracts, lots, freeze quantities, charges, price rules."""
