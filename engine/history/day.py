@@ -4,8 +4,8 @@ This is the contract between the lake and every compiled kernel. A missing minut
 never a zero price. The number of minutes comes from the calendar of that date.
 """
 
+import datetime as dt
 from dataclasses import dataclass, field
-from datetime import date as Date
 from typing import Literal, Self
 
 import numpy as np
@@ -50,8 +50,8 @@ class DayBars:
     """
 
     underlying: str
-    date: Date | None
-    expiry: Date | None
+    date: dt.date | None
+    expiry: dt.date | None
     lot_size: int
     symbols: tuple[str, ...]
     strike: npt.NDArray[np.int32]
@@ -83,8 +83,8 @@ class DayBars:
         df: pl.DataFrame,
         *,
         underlying: str = "NIFTY",
-        date: Date | None = None,
-        expiry: Date | None = None,
+        date: dt.date | None = None,
+        expiry: dt.date | None = None,
         lot_size: int | None = None,
         minutes: int | None = None,
         quality: Quality = "ohlcv",
@@ -117,7 +117,9 @@ class DayBars:
 
         missing = [name for name in REQUIRED_COLUMNS if name not in df.columns]
         if missing:
-            raise DataError(f"frame lacks column {', '.join(missing)}; needed are {', '.join(REQUIRED_COLUMNS)}")
+            raise DataError(
+                f"frame lacks column {', '.join(missing)}; needed are {', '.join(REQUIRED_COLUMNS)}"
+            )
         if df.is_empty():
             raise DataError("frame has no rows; a day needs at least one bar")
         if minutes is None:
@@ -175,7 +177,9 @@ def _check_rows(
     if (seen > 1).any():
         place = int(np.argmax(seen > 1))
         symbol = rows.filter(pl.col("contract") == place // minutes)["symbol"][0]
-        raise DataError(f"{symbol}: minute {place % minutes} appears {seen[place]} times; keep one bar a minute")
+        raise DataError(
+            f"{symbol}: minute {place % minutes} appears {seen[place]} times; keep one bar a minute"
+        )
     wrong = rows.filter(
         (pl.col("low") > pl.min_horizontal("open", "close"))
         | (pl.col("high") < pl.max_horizontal("open", "close"))
