@@ -31,7 +31,9 @@ def _both_compare(order: str) -> Any:
 
             def spread(value: Any) -> Any:
                 narrow = builder.trunc(value, ir.IntType(32))
-                one = builder.insert_element(ir.Constant(lanes, ir.Undefined), narrow, ir.Constant(ir.IntType(32), 0))
+                one = builder.insert_element(
+                    ir.Constant(lanes, ir.Undefined), narrow, ir.Constant(ir.IntType(32), 0)
+                )
                 return builder.shuffle_vector(
                     one, ir.Constant(lanes, ir.Undefined), ir.Constant(lanes, [0] * LANES)
                 )

@@ -46,7 +46,9 @@ SWING = np.dtype(
 class SwingRule(NamedTuple):
     """Which public variant of the rule holds."""
 
-    exact_second_vote: bool  # eq2: an update needs exactly the second vote; ge2: the second or any further one
+    exact_second_vote: (
+        bool  # eq2: an update needs exactly the second vote; ge2: the second or any further one
+    )
     alternation_first: bool  # a new swing wins over an update due on the same bar, whatever their order
 
 
@@ -80,7 +82,10 @@ def new_votes(bars: int) -> Votes:
     """Empty votes for a day of at most `bars` bars."""
     blocks = bars // BLOCK + 1
     return Votes(
-        np.zeros(blocks, np.uint8), np.zeros(blocks, np.uint8), np.zeros(blocks, np.uint8), np.zeros(blocks, np.uint8)
+        np.zeros(blocks, np.uint8),
+        np.zeros(blocks, np.uint8),
+        np.zeros(blocks, np.uint8),
+        np.zeros(blocks, np.uint8),
     )
 
 
@@ -385,7 +390,9 @@ def detect(
     if variant not in ("ge2", "eq2"):
         raise DataError(f"swing variant {variant!r} is unknown; use 'ge2' or 'eq2'")
     if same_bar_rule not in ("first_vote", "alternation_first"):
-        raise DataError(f"same_bar_rule {same_bar_rule!r} is unknown; use 'first_vote' or 'alternation_first'")
+        raise DataError(
+            f"same_bar_rule {same_bar_rule!r} is unknown; use 'first_vote' or 'alternation_first'"
+        )
     arrays = []
     for name, values in (("high", high), ("low", low), ("close", close)):
         array = np.asarray(values)
