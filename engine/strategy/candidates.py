@@ -89,20 +89,20 @@ class Pool(NamedTuple):
     funnel: npt.NDArray[np.int64]  # candidates per level
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def new_pool(slots: npt.NDArray, funnel: npt.NDArray[np.int64]) -> Pool:
     """An empty pool over zeroed SLOT[C]."""
     return Pool(slots, np.zeros(len(slots), np.int32), np.zeros(1, np.int64), funnel)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def count_levels(pool: Pool, contract: int) -> None:
     """Enter a candidate whose life ends into the funnel."""
     for level in range(WITH_PREMIUM + 1, pool.slots[contract].level + 1):
         pool.funnel[level] += 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def drop(pool: Pool, contract: int) -> None:
     """Empty a contract's slot."""
     if not pool.slots[contract].active:
@@ -118,7 +118,7 @@ def drop(pool: Pool, contract: int) -> None:
     pool.count[0] = n - 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def take(pool: Pool, event: npt.NDArray) -> None:
     """Apply one stage-1 outcome (a LOW_EVENT) to its contract's slot."""
     contract = event.contract
@@ -151,7 +151,7 @@ def take(pool: Pool, event: npt.NDArray) -> None:
     slot.volume = event.volume
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def stage_one(low: int, price_volume: int, volume: int, rules: Rules, funnel: npt.NDArray[np.int64]) -> int:
     """Judge a confirmed swing low: ADD, REMOVE or IGNORE."""
     funnel[SWING_LOWS] += 1
@@ -175,7 +175,7 @@ class ContractBars(NamedTuple):
     volume: npt.NDArray[np.int64]  # running sum
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def room_for(minutes: int) -> ContractBars:
     """Working room for a contract of at most `minutes` bars."""
     return ContractBars(
@@ -188,7 +188,7 @@ def room_for(minutes: int) -> ContractBars:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def pack(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -235,7 +235,7 @@ def pack(
     return n, priced and premium
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def record_low(
     bars: ContractBars,
     conf: int,
@@ -275,7 +275,7 @@ def record_low(
     return True, origin
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def swing_lows(
     bars: ContractBars,
     n: int,
@@ -298,7 +298,7 @@ def swing_lows(
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def day_lows(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],

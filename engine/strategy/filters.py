@@ -17,13 +17,13 @@ _PRICE_CAP = 2**21 - 1
 _ORDER_BITS = 12
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def in_price_range(low: int, rules: Rules) -> bool:
     """Swing low (ticks) within the entry prices, both inclusive."""
     return rules.min_price <= low <= rules.max_price
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def has_vwap_premium(low: int, price_volume: int, volume: int, rules: Rules) -> bool:
     """
     Swing low at least the premium above session VWAP.
@@ -38,20 +38,20 @@ def has_vwap_premium(low: int, price_volume: int, volume: int, rules: Rules) -> 
     return low * 3 * volume * BASIS_POINTS >= price_volume * (BASIS_POINTS + rules.vwap_premium)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def stop_distance_allowed(low: int, distance: int, rules: Rules) -> bool:
     """Distance from swing low to stop (both ticks) within the percentages of the low, both inclusive."""
     scaled = distance * BASIS_POINTS
     return rules.min_stop * low <= scaled <= rules.max_stop * low
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def affordable_lots(distance: int, rules: Rules) -> int:
     """Lots that risk at most one R at this stop distance (ticks), capped; 0 = the candidate is refused."""
     return min(rules.r_value // (distance * PAISE_PER_TICK * rules.lot_size), rules.max_lots)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def rank(low: int, distance: int, strike: int, order: int, rules: Rules) -> int:
     """
     One integer that orders candidates; the smallest is best.

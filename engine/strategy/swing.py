@@ -71,13 +71,13 @@ class Votes(NamedTuple):
     down_twice: npt.NDArray[np.uint8]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def start() -> SwingState:
     """State before the first bar of a day."""
     return SwingState(NONE, 0, -1, 0, False)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def new_votes(bars: int) -> Votes:
     """Empty votes for a day of at most `bars` bars."""
     blocks = bars // BLOCK + 1
@@ -89,7 +89,7 @@ def new_votes(bars: int) -> Votes:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _lowest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     """Index of the lowest value over first..last, the earliest on ties."""
     best = first
@@ -99,7 +99,7 @@ def _lowest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _highest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     """Index of the highest value over first..last, the earliest on ties."""
     best = first
@@ -109,7 +109,7 @@ def _highest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _new_swing(
     high: npt.NDArray[np.int32], low: npt.NDArray[np.int32], i: int, kind: int, base: int, votes: Votes
 ) -> SwingState:
@@ -127,7 +127,7 @@ def _new_swing(
     return SwingState(kind, price, k, i + 1, False)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _vote(once: npt.NDArray[np.uint8], twice: npt.NDArray[np.uint8], j: int, exact_second: bool) -> bool:
     """Count one vote on bar j and tell whether it confirms."""
     block = j // BLOCK
@@ -140,7 +140,7 @@ def _vote(once: npt.NDArray[np.uint8], twice: npt.NDArray[np.uint8], j: int, exa
     return second or not exact_second
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _count_skipped(
     extreme: npt.NDArray[np.int32],
     close: npt.NDArray[np.int32],
@@ -158,7 +158,7 @@ def _count_skipped(
                 _vote(once, twice, j, True)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _high_due(
     low: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
 ) -> bool:
@@ -179,7 +179,7 @@ def _high_due(
     return due != 0
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _low_due(
     high: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
 ) -> bool:
@@ -200,13 +200,13 @@ def _low_due(
     return due != 0
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _window(at: int, first: int, i: int) -> int:
     """Bits of the block starting at bar `at` that lie in first..i-1: nothing of bar i or later is used."""
     return (0xFF << max(first - at, 0)) & (0xFF >> max(at + BLOCK - i, 0))
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _alternation_waits(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -226,7 +226,7 @@ def _alternation_waits(
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _vote_in_order(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -261,7 +261,7 @@ def _vote_in_order(
     return NO_EVENT, SwingState(last, price, base, i + 1, state.deeper)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def next_event(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],

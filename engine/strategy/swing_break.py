@@ -81,7 +81,7 @@ class Choice(NamedTuple):
     qualified: int  # of these, allowed by stage 2
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def describe(day: Day, slot: npt.NDArray, contract: int, minute: int, row: npt.NDArray) -> None:
     """Fill a CANDIDATE row from a judged slot."""
     row.minute = minute
@@ -108,7 +108,7 @@ def describe(day: Day, slot: npt.NDArray, contract: int, minute: int, row: npt.N
     row.stop_percent = 100.0 * (slot.stop - slot.swing_low) / slot.swing_low
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def judge(
     day: Day,
     pool: Pool,
@@ -143,7 +143,7 @@ def judge(
     slot.rank = rank(slot.swing_low, distance, day.strike[contract], contract, rules)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def age(day: Day, pool: Pool, contract: int, minute: int) -> bool:
     """Show a candidate the bar that has just closed; False when the bar broke its swing low."""
     slot = pool.slots[contract]
@@ -157,7 +157,7 @@ def age(day: Day, pool: Pool, contract: int, minute: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def close_minute(
     day: Day,
     minute: int,
@@ -230,7 +230,7 @@ def close_minute(
     return Choice(best_ce, seen_ce, ok_ce), Choice(best_pe, seen_pe, ok_pe)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def desire(slot: npt.NDArray, contract: int, rules: Rules, out: npt.NDArray) -> None:
     """The entry order wanted for a chosen candidate (rules 5.1, 5.5), written to a DESIRED_ORDER."""
     out.contract = contract
