@@ -435,37 +435,86 @@ def _play_entry(
 
 
 @njit(cache=True)
+def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int) -> bool:
+    """
+    Tell whether no order can trigger and no limit can be reached anywhere in this minute's bars.
+
+    True lets the loop skip the moments. It also moves the marks to the closes, where the moments would have
+    left them.
+    """
+    worst = record.counts[REALISED]
+    for k in range(book.count[0]):
+        contract = book.held[k]
+        position = book.positions[contract]
+        high = day.high[contract, minute]
+        if (
+            not day.valid[contract, minute]
+            or high >= position.stop
+            or position.exit_reason != OPEN
+            or position.stop_triggered
+        ):
+            return False
+        worst += short_pnl(position.entry_price, high, position.quantity)
+    for kind in range(2):
+        slot = book.working[kind]
+        contract = slot.order.contract
+        if slot.next_ms != NOT_PENDING:
+            return False
+        if (
+            contract != NOBODY
+            and day.valid[contract, minute]
+            and (slot.triggered or day.low[contract, minute] <= slot.order.trigger)
+        ):
+            return False
+    if book.count[0] > 0 and (minute == setup.exit_minute or loss_reached(worst, setup.limits)):
+        return False
+    for k in range(book.count[0]):
+        book.positions[book.held[k]].mark = day.close[book.held[k], minute]
+    return True
+
+
+@njit(cache=True)
+def _play_moment(
+    setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, moment: int, nothing: npt.NDArray
+) -> None:
+    """Orders and positions at one moment of a minute."""
+    ms = minute * MINUTE_MS + MOMENT_MS[moment]
+    _apply_pending(day, setup, book, pool, record, minute, ms)
+    if minute == setup.exit_minute and moment == 0:
+        _ask_all_exits(book, TIME_EXIT, ms + setup.latency_ms)
+    place = 0
+    while place < book.count[0]:
+        contract = book.held[place]
+        if day.valid[contract, minute]:
+            high, low = day.high[contract, minute], day.low[contract, minute]
+            open_, close = day.open[contract, minute], day.close[contract, minute]
+            price = price_at(open_, high, low, close, moment, setup.path)
+            previous = price_at(open_, high, low, close, max(moment - 1, 0), setup.path)
+            if _play_position(setup, day, book, record, contract, minute, moment, ms, previous, price):
+                continue
+        elif moment == 0:
+            record.trades[book.positions[contract].trade].gap_minutes += 1
+        place += 1
+    for kind in range(2):
+        _play_entry(setup, day, book, pool, record, kind, minute, moment, ms)
+    if record.counts[LATCH] == 0 and loss_reached(_day_paise(book, record), setup.limits):
+        record.counts[LATCH] = 1
+        if 0 < moment < MOMENTS - 1 and book.count[0] > 0:
+            record.counts[AMBIGUOUS] += 1
+        _ask_all_exits(book, DAY_STOP, ms + setup.latency_ms)
+        _ask_cancel(book, nothing, ms + setup.latency_ms)
+    _settle_exits(setup, day, book, record, minute, moment, ms)
+
+
+@njit(cache=True)
 def _play_minute(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, nothing: npt.NDArray
 ) -> None:
     """Orders and positions through the moments of one minute."""
-    for moment in range(MOMENTS):
-        ms = minute * MINUTE_MS + MOMENT_MS[moment]
-        _apply_pending(day, setup, book, pool, record, minute, ms)
-        if minute == setup.exit_minute and moment == 0:
-            _ask_all_exits(book, TIME_EXIT, ms + setup.latency_ms)
-        place = 0
-        while place < book.count[0]:
-            contract = book.held[place]
-            if day.valid[contract, minute]:
-                high, low = day.high[contract, minute], day.low[contract, minute]
-                open_, close = day.open[contract, minute], day.close[contract, minute]
-                price = price_at(open_, high, low, close, moment, setup.path)
-                previous = price_at(open_, high, low, close, max(moment - 1, 0), setup.path)
-                if _play_position(setup, day, book, record, contract, minute, moment, ms, previous, price):
-                    continue
-            elif moment == 0:
-                record.trades[book.positions[contract].trade].gap_minutes += 1
-            place += 1
-        for kind in range(2):
-            _play_entry(setup, day, book, pool, record, kind, minute, moment, ms)
-        if record.counts[LATCH] == 0 and loss_reached(_day_paise(book, record), setup.limits):
-            record.counts[LATCH] = 1
-            if 0 < moment < MOMENTS - 1 and book.count[0] > 0:
-                record.counts[AMBIGUOUS] += 1
-            _ask_all_exits(book, DAY_STOP, ms + setup.latency_ms)
-            _ask_cancel(book, nothing, ms + setup.latency_ms)
-        _settle_exits(setup, day, book, record, minute, moment, ms)
+    _apply_pending(day, setup, book, pool, record, minute, minute * MINUTE_MS)
+    if not _stays_quiet(setup, day, book, record, minute):
+        for moment in range(MOMENTS):
+            _play_moment(setup, day, book, pool, record, minute, moment, nothing)
     if record.counts[LATCH] == 0 and book.count[0] > 0 and target_reached(_day_paise(book, record), setup.limits):
         ms = minute * MINUTE_MS + MOMENT_MS[MOMENTS - 1]
         record.counts[LATCH] = 2
