@@ -149,7 +149,9 @@ def _log(
 
 
 @njit(cache=True)
-def _log_exit(record: Record, minute: int, ms: int, position: npt.NDArray, role: int, event: int, price: int) -> None:
+def _log_exit(
+    record: Record, minute: int, ms: int, position: npt.NDArray, role: int, event: int, price: int
+) -> None:
     trade = record.trades[position.trade]
     line = record.orders[record.counts[ORDERS]]
     record.counts[ORDERS] += 1
@@ -233,7 +235,9 @@ def _ask_all_exits(book: Book, reason: int, at_ms: int) -> None:
 
 
 @njit(cache=True)
-def _apply_pending(day: Day, setup: Setup, book: Book, pool: Pool, record: Record, minute: int, ms: int) -> None:
+def _apply_pending(
+    day: Day, setup: Setup, book: Book, pool: Pool, record: Record, minute: int, ms: int
+) -> None:
     """Let what was asked of the exchange and has now arrived take effect."""
     lot = setup.rules.lot_size
     for kind in range(2):
@@ -346,7 +350,9 @@ def _open_position(
 
 
 @njit(cache=True)
-def _try_exit(setup: Setup, day: Day, book: Book, record: Record, contract: int, minute: int, moment: int, ms: int) -> bool:
+def _try_exit(
+    setup: Setup, day: Day, book: Book, record: Record, contract: int, minute: int, moment: int, ms: int
+) -> bool:
     """Fill a position's exit order if it has arrived and the contract trades at this moment."""
     position = book.positions[contract]
     if position.exit_reason == OPEN or position.exit_ms > ms:
@@ -475,7 +481,14 @@ def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int
 
 @njit(cache=True)
 def _play_moment(
-    setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, moment: int, nothing: npt.NDArray
+    setup: Setup,
+    day: Day,
+    book: Book,
+    pool: Pool,
+    record: Record,
+    minute: int,
+    moment: int,
+    nothing: npt.NDArray,
 ) -> None:
     """Orders and positions at one moment of a minute."""
     ms = minute * MINUTE_MS + MOMENT_MS[moment]
@@ -515,7 +528,11 @@ def _play_minute(
     if not _stays_quiet(setup, day, book, record, minute):
         for moment in range(MOMENTS):
             _play_moment(setup, day, book, pool, record, minute, moment, nothing)
-    if record.counts[LATCH] == 0 and book.count[0] > 0 and target_reached(_day_paise(book, record), setup.limits):
+    if (
+        record.counts[LATCH] == 0
+        and book.count[0] > 0
+        and target_reached(_day_paise(book, record), setup.limits)
+    ):
         ms = minute * MINUTE_MS + MOMENT_MS[MOMENTS - 1]
         record.counts[LATCH] = 2
         _ask_all_exits(book, DAY_TARGET, ms + setup.latency_ms)
@@ -524,7 +541,9 @@ def _play_minute(
 
 
 @njit(cache=True)
-def _settle_exits(setup: Setup, day: Day, book: Book, record: Record, minute: int, moment: int, ms: int) -> None:
+def _settle_exits(
+    setup: Setup, day: Day, book: Book, record: Record, minute: int, moment: int, ms: int
+) -> None:
     place = 0
     while place < book.count[0]:
         contract = book.held[place]
@@ -542,7 +561,9 @@ def _decide(
     open_ce, open_pe = _open_counts(day, book)
     in_hours = setup.entry_from <= minute + 1 < setup.entry_until
     # a slot whose order stands keeps its reservation before a new one is made
-    first = PE if book.working[CE].order.contract == NOBODY and book.working[PE].order.contract != NOBODY else CE
+    first = (
+        PE if book.working[CE].order.contract == NOBODY and book.working[PE].order.contract != NOBODY else CE
+    )
     for turn in range(2):
         kind = first if turn == 0 else 1 - first
         choice = ce if kind == CE else pe

@@ -95,7 +95,12 @@ def limit_fill(side: int, limit: int, price: int, fresh: bool) -> int:
 
 @njit(cache=True)
 def protected_market_fill(
-    side: int, reference: int, protection_basis_points: int, price: int, slip_ticks: int, slip_basis_points: int
+    side: int,
+    reference: int,
+    protection_basis_points: int,
+    price: int,
+    slip_ticks: int,
+    slip_basis_points: int,
 ) -> int:
     """
     Match a market order with protection: a limit at `reference` plus the band, taken at `price`.

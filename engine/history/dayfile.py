@@ -266,6 +266,18 @@ def read_dense(
     )
 
 
+def read_opening(file: pq.ParquetFile, footer: Footer) -> int | None:
+    """Open (paise) of the first spot bar of a day file; reads only the rows that are no options."""
+    if not any(c.option_type == "SPOT" for c in footer.contracts):
+        return None
+    last = file.num_row_groups - 1
+    rows = pl.from_arrow(
+        file.read_row_group(last, columns=["option_type", "minute", "open"], use_threads=False)
+    )
+    spot = rows.filter(pl.col("option_type") == "SPOT").sort("minute")  # type: ignore[union-attr]
+    return None if spot.is_empty() else spot["open"][0]
+
+
 def read_rows(path: Path) -> pl.DataFrame:
     """All rows of a day file as stored: sorted, prices in paise."""
     return pl.read_parquet(path, hive_partitioning=False)

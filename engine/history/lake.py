@@ -29,6 +29,7 @@ from engine.history.dayfile import (
     prepare_day,
     read_dense,
     read_footer,
+    read_opening,
     read_rows,
 )
 from engine.history.manifest import (
@@ -177,6 +178,11 @@ class Lake:
         self._open(day)
         rows = read_rows(day.path).filter(pl.col("option_type") == "SPOT")
         return None if rows.is_empty() else rows.select("minute", *_BARS)
+
+    def opening(self, day: LakeDay) -> int | None:
+        """Open of the underlying's first bar of a day in **paise**, or None where the day has no spot."""
+        file, footer = self._open(day)
+        return read_opening(file, footer)
 
     def chain(self, day: LakeDay, minute: int, *, expiry: dt.date | None = None) -> pl.DataFrame:
         """
