@@ -48,9 +48,7 @@ def write(
     DataError
         If another table is held for the day and `replace` is False.
     """
-    table = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()).sort(
-        "expiry", "option_type", "strike", "symbol"
-    )
+    table = _table(frame)
     path = _path(root, underlying, date)
     with one_writer(path.parent):
         held = pl.read_parquet(path, hive_partitioning=False) if path.exists() else None
@@ -65,6 +63,12 @@ def write(
         table.write_parquet(target, compression="zstd")
         write_atomic(path, target.getvalue())
     return "written" if held is None else "replaced"
+
+
+def conflicts(root: Path, frame: pl.DataFrame, *, underlying: str, date: dt.date) -> bool:
+    """Whether another table is held for that day."""
+    path = _path(root, underlying, date)
+    return path.exists() and not pl.read_parquet(path, hive_partitioning=False).equals(_table(frame))
 
 
 def read(root: Path, underlying: str, date: dt.date) -> pl.DataFrame:
@@ -84,6 +88,11 @@ def read(root: Path, underlying: str, date: dt.date) -> pl.DataFrame:
             f"no end-of-day table of {underlying} for {date} (held: {span}); import that day's NSE bhavcopy"
         )
     return pl.read_parquet(path, hive_partitioning=False)
+
+
+def _table(frame: pl.DataFrame) -> pl.DataFrame:
+    typed = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    return typed.sort("expiry", "option_type", "strike", "symbol")
 
 
 def _path(root: Path, underlying: str, date: dt.date) -> Path:
