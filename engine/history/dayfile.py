@@ -271,10 +271,8 @@ def read_opening(file: pq.ParquetFile, footer: Footer) -> int | None:
     if not any(c.option_type == "SPOT" for c in footer.contracts):
         return None
     last = file.num_row_groups - 1
-    rows = pl.from_arrow(
-        file.read_row_group(last, columns=["option_type", "minute", "open"], use_threads=False)
-    )
-    spot = rows.filter(pl.col("option_type") == "SPOT").sort("minute")  # type: ignore[union-attr]
+    table = file.read_row_group(last, columns=["option_type", "minute", "open"], use_threads=False)
+    spot = pl.DataFrame(table).filter(pl.col("option_type") == "SPOT").sort("minute")
     return None if spot.is_empty() else spot["open"][0]
 
 
