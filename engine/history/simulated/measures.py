@@ -34,7 +34,10 @@ def index_statistics(bars: pl.DataFrame) -> Statistics:
     moves = bars.with_columns(r=(pl.col("close") / back).log()).drop_nulls("r")
     usual = moves.group_by("slot").agg(usual=pl.col("r").abs().mean())
     moves = (
-        moves.join(usual, on="slot").sort("date", "slot").with_columns(z=pl.col("r").abs() / pl.col("usual"))
+        moves.join(usual, on="slot")
+        .sort("date", "slot")
+        .with_columns(z=pl.col("r").abs() / pl.col("usual"))
+        .with_columns(pl.col("z") / pl.col("z").mean().over("date"))
     )
     lags = moves.with_columns(pl.col("z").shift(lag).over("date").alias(f"z{lag}") for lag in (1, 12))
     days = bars.group_by("date", maintain_order=True).agg(
@@ -56,8 +59,12 @@ def index_statistics(bars: pl.DataFrame) -> Statistics:
         "5-minute return, autocorrelation lag 1": _number(
             moves.select(pl.corr("r", pl.col("r").shift(1).over("date"))).item()
         ),
-        "size of 5-minute return, autocorrelation lag 1": _number(lags.select(pl.corr("z", "z1")).item()),
-        "size of 5-minute return, autocorrelation lag 12": _number(lags.select(pl.corr("z", "z12")).item()),
+        "size of 5-minute return within the day, autocorrelation lag 1": _number(
+            lags.select(pl.corr("z", "z1")).item()
+        ),
+        "size of 5-minute return within the day, autocorrelation lag 12": _number(
+            lags.select(pl.corr("z", "z12")).item()
+        ),
         "size of return, 09:20-09:45 / day": _ratio(usual, 1, 5),
         "size of return, 12:00-13:00 / day": _ratio(usual, 33, 44),
         "size of return, 14:45-15:25 / day": _ratio(usual, 66, 73),
@@ -140,6 +147,7 @@ def bar_statistics(bars: pl.DataFrame, index: pl.DataFrame) -> Statistics:
         )
         * 100,
         "correlation of call and put changes, same strike": _call_put_correlation(near),
+        "parity of neighbouring strikes apart, spread, % of premium": _parity_noise(near) * 100,
         "day's high / low of a contract at the money, median": _number(
             daily.filter(pl.col("start").abs() <= AT_THE_MONEY)
             .select((pl.col("top") / pl.col("low")).median())
@@ -225,6 +233,22 @@ def _call_put_correlation(near: pl.DataFrame) -> float:
     call = near.filter(pl.col("option_type") == "CE").select("date", "strike", "minute", c="change")
     put = near.filter(pl.col("option_type") == "PE").select("date", "strike", "minute", p="change")
     return _number(call.join(put, on=["date", "strike", "minute"]).select(pl.corr("c", "p")).item())
+
+
+def _parity_noise(near: pl.DataFrame) -> float:
+    """
+    How far call - put + strike of one strike stands off that of the next: the contracts' own noise.
+
+    Everything that moves all options together cancels in it.
+    """
+    keys = ["date", "minute", "strike"]
+    call = near.filter(pl.col("option_type") == "CE").select(*keys, c="close")
+    put = near.filter(pl.col("option_type") == "PE").select(*keys, p="close")
+    synthetic = (
+        call.join(put, on=keys).sort(keys).with_columns(at=pl.col("c") - pl.col("p") + pl.col("strike"))
+    )
+    apart = synthetic.select((pl.col("at") - pl.col("at").shift(1).over("date", "minute")).drop_nulls())
+    return _number(apart["at"].std()) / _number(near["close"].mean())
 
 
 def _ratio(usual: pl.DataFrame, first: int, last: int) -> float:

@@ -24,7 +24,7 @@ SPREAD_BASE, SPREAD_SHARE = 0.03, 0.0019
 SPREAD_FREE_STRIKES, SPREAD_PER_STRIKE = 4.0, 0.085
 SPREAD_NOISE, SPREAD_OF_SHAPE = 0.22, 0.3
 # The implied volatility of each contract wobbles by itself around the smile.
-OWN_SPREAD, OWN_HALF_LIFE = 0.005, 2.0
+OWN_SPREAD, OWN_HALF_LIFE = 0.0018, 2.0
 LOTS_PER_TRADE = 7.0
 ROUND_STRIKE_BONUS = 0.4
 EXPIRY_POWER = 1.5
@@ -200,6 +200,7 @@ def make_bars(
     offset = np.where(draws.side < 0.5, -half, half)
     highest = np.where(busy, np.rint(value + best + offset), trade).astype(np.int32)
     lowest = np.where(busy, np.rint(value + worst + offset), trade).astype(np.int32)
+    # The bid's floor of one tick can lift a trade of the cheapest contracts above its own extreme.
     np.maximum(highest, trade, out=highest)
     np.clip(lowest, 1, trade, out=lowest)
 

@@ -64,7 +64,7 @@ JUMP_STEPS, JUMP_ROOM_STEPS = 12.0, 200
 # An extreme seen at n samples falls short of the path's by 0.5826 sigma sqrt(dt) (Broadie, Glasserman, Kou 1997).
 UNSEEN, SAMPLES_PER_STEP = 0.5826, 4
 
-IMPLIED_SPREAD, IMPLIED_HALF_LIFE = 0.023, 60.0
+IMPLIED_SPREAD, IMPLIED_HALF_LIFE = 0.027, 60.0
 IMPLIED_TO_SPOT = -3.0
 """Change of log implied volatility per log return of the index."""
 BASIS_SPREAD, BASIS_HALF_LIFE_STEPS = 0.00007, 6.0
