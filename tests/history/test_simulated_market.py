@@ -293,10 +293,10 @@ CLOSE_BANDS = {
     "1-minute return, median size, %": (1.0, 2.0),
     "1-minute return, share of zeros, %": (0.3, 1.5),
     "1-minute return, excess kurtosis": (3.0, 30.0),
-    "premium at the money, median, 1 trading days left, Rs": (55.0, 115.0),
-    "premium at the money, median, 4 trading days left, Rs": (110.0, 240.0),
-    "1-minute return, 1 trading days left, %": (2.7, 5.5),
-    "1-minute return, 4 trading days left, %": (1.6, 3.5),
+    "premium at the money, median, 1 trading days left, to 14:30, Rs": (55.0, 115.0),
+    "premium at the money, median, 4 trading days left, to 14:30, Rs": (110.0, 240.0),
+    "1-minute return, 1 trading days left, to 14:30, %": (2.7, 5.5),
+    "1-minute return, 4 trading days left, to 14:30, %": (1.6, 3.5),
 }
 BAR_BANDS = {
     "1-minute return at the money, standard deviation, %": (1.5, 4.0),

@@ -12,6 +12,8 @@ from engine.market.prices import TICKS_PER_RUPEE
 FULL_SESSION = 375
 AT_THE_MONEY = 2
 """Strikes within this distance of the index count as at the money."""
+CLOSES_END = 315
+"""Minute (14:30) to which closes are compared day by day: the real file has few later ones, hardly any on expiry."""
 PREMIUM_EDGES = (0, 20, 50, 100, 200, 300, 500)
 
 Statistics = dict[str, float]
@@ -98,11 +100,13 @@ def close_statistics(closes: pl.DataFrame) -> Statistics:
         "1-minute return, excess kurtosis": _number(middle["r"].kurtosis()),
     }
     for days_left in (0, 1, 2, 4):
-        some = moves.filter(pl.col("days_left") == days_left)
-        result[f"premium at the money, median, {days_left} trading days left, Rs"] = _number(
+        some = moves.filter(pl.col("days_left") == days_left, pl.col("minute") < CLOSES_END)
+        result[f"premium at the money, median, {days_left} trading days left, to 14:30, Rs"] = _number(
             some["close"].median()
         )
-        result[f"1-minute return, {days_left} trading days left, %"] = _number(some["r"].std()) * 100
+        result[f"1-minute return, {days_left} trading days left, to 14:30, %"] = (
+            _number(some["r"].std()) * 100
+        )
     return result
 
 
