@@ -1,20 +1,24 @@
 """One package for research and live trading of NSE index options.
 
-The front door: `load_params`, `Lake`, `backtest`. Heavier names are loaded when they are first used.
+The front door: `load_params`, `Lake`, `backtest`. Each is loaded when it is first used, so that
+the command line answers at once.
 """
 
 from typing import TYPE_CHECKING, Any
-
-from engine.params import load_params
 
 if TYPE_CHECKING:
     from engine import backtest
     from engine.backtest.result import Result
     from engine.history.lake import Lake
+    from engine.params import load_params
 
 __all__ = ["Lake", "Result", "backtest", "load_params"]
 
-_HOMES = {"Lake": "engine.history.lake", "Result": "engine.backtest.result"}
+_HOMES = {
+    "Lake": "engine.history.lake",
+    "Result": "engine.backtest.result",
+    "load_params": "engine.params",
+}
 
 
 def __getattr__(name: str) -> Any:

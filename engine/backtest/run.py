@@ -35,6 +35,7 @@ from engine.execution.orders import ORDER_EVENT
 from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.history.manifest import LakeDay
+from engine.market.contracts import latest_lot_size
 from engine.params import SwingBreakParams
 from engine.strategy.candidates import LOW_EVENT, SLOT, level_names
 from engine.strategy.predicates import Predicate, compile_all, load_filter
@@ -164,6 +165,7 @@ def backtest(
     if first > last:
         raise DataError(f"the range {first} to {last} is empty; give the earlier date first")
     lake = lake if isinstance(lake, Lake) else Lake(lake)
+    latest_lot_size(params.underlying)  # an unknown underlying is told as such, not as a lack of days
     began = time.perf_counter()
     predicates = compile_all([*(load_filter(name) for name in params.filters), *filters])
     entries = lake.select(params.underlying, first, last, source)

@@ -1,0 +1,24 @@
+"""The command line: `workbench`, the same as `python -m engine.cli`.
+
+Every command answers people with tables and programs with one JSON object (`--json`). An error that the user
+can mend is one line on standard error and exit code 2. Nothing heavy is imported before a command needs it.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    from engine.cli.app import app
+    from engine.errors import WorkbenchError
+
+    try:
+        app()
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what was finished is kept\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,173 @@
+"""The commands and their help; each does its work in a module of its own, imported when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.cli.options import DataFolder, Day, End, Filters, Json, ParamsName, Set, Source, Start, Underlying
+
+app = typer.Typer(
+    help="Research-to-live workbench for NSE index options.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(help="The lake of trading days: import, list, check, simulate.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@app.command()
+def demo(data_folder: DataFolder = None, as_json: Json = False) -> None:
+    """Simulate a month of NIFTY option days, backtest it, write a report."""
+    from engine.cli.backtesting import run_demo
+
+    run_demo(data_folder, as_json)
+
+
+@app.command()
+def backtest(
+    params: ParamsName = None,
+    underlying: Underlying = None,
+    start: Start = None,
+    end: End = None,
+    day: Day = None,
+    source: Source = None,
+    changes: Set = None,
+    filters: Filters = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Days run side by side.")] = 2,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    crosscheck: Annotated[bool, typer.Option(help="Replay the fills through vectorbt (takes seconds).")] = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Run the swing-break strategy over stored days; without dates, over all that the lake holds."""
+    from engine.cli.backtesting import run_backtest
+
+    run_backtest(
+        name=params,
+        underlying=underlying,
+        start=start,
+        end=end,
+        day=day,
+        source=source,
+        changes=changes,
+        filters=filters,
+        threads=threads,
+        report=report,
+        crosscheck=crosscheck,
+        data_folder=data_folder,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def explain(
+    day: Annotated[str, typer.Argument(metavar="DATE", help="Trading day, YYYY-MM-DD.")],
+    contract: Annotated[str | None, typer.Argument(help="Symbol, or strike and type such as 25400CE.")] = None,
+    moment: Annotated[
+        str | None, typer.Argument(metavar="[TIME]", help="Clock time HH:MM of the decision, IST.")
+    ] = None,
+    params: ParamsName = None,
+    underlying: Underlying = None,
+    source: Source = None,
+    changes: Set = None,
+    filters: Filters = None,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Why this strike, why not that one: one day, one contract of it, one minute of it."""
+    from engine.cli.explaining import run_explain
+
+    run_explain(
+        day=day,
+        contract=contract,
+        moment=moment,
+        name=params,
+        underlying=underlying,
+        source=source,
+        changes=changes,
+        filters=filters,
+        data_folder=data_folder,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False, as_json: Json = False
+) -> None:
+    """Measure speed and memory against other engines, paired, in one run."""
+    from engine.cli.backtesting import run_benchmark
+
+    run_benchmark(quick, as_json)
+
+
+@app.command()
+def lab(
+    port: Annotated[int, typer.Option(help="Port of the notebook server.")] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open JupyterLab in this project."""
+    from engine.cli.lab import run_lab
+
+    run_lab(port, browser)
+
+
+@data.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet or CSV files.")],
+    source: Annotated[str | None, typer.Option(help="Name to hold the bars under, e.g. the vendor's.")] = None,
+    underlying: Underlying = None,
+    column_map: Annotated[Path | None, typer.Option("--map", help="YAML file that names the columns.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite days held with other bars.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Make any bad row an error.")] = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Bring market data files into the lake; every refused row is counted with its reason."""
+    from engine.cli.lake import run_import
+
+    run_import(files, source, underlying, column_map, replace, strict, data_folder, as_json)
+
+
+@data.command("list")
+def list_(
+    underlying: Underlying = None,
+    source: Source = None,
+    start: Start = None,
+    end: End = None,
+    days: Annotated[bool, typer.Option("--days", help="One line a day.")] = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the lake holds."""
+    from engine.cli.lake import run_list
+
+    run_list(underlying, source, start, end, days, data_folder, as_json)
+
+
+@data.command()
+def check(data_folder: DataFolder = None, as_json: Json = False) -> None:
+    """Compare every stored day with its manifest, its label and the calendar; exit code 1 if something is wrong."""
+    from engine.cli.lake import run_check
+
+    run_check(data_folder, as_json)
+
+
+@data.command()
+def simulate(
+    underlying: Underlying = "NIFTY",
+    start: Start = None,
+    end: End = None,
+    day: Day = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another market.")] = 7,
+    strikes: Annotated[int, typer.Option(min=1, max=60, help="Strikes on each side of ATM.")] = 10,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Make simulated days where they are missing; they keep the label SIMULATED for ever."""
+    from engine.cli.lake import run_simulate
+
+    run_simulate(underlying or "NIFTY", start, end, day, seed, strikes, data_folder, as_json)

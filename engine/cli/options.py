@@ -1,0 +1,104 @@
+"""Options that several commands share, and how their text becomes values."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.errors import DataError, ParamsError
+
+if TYPE_CHECKING:
+    from engine.history.lake import Lake
+    from engine.params import SwingBreakParams
+
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Data folder of the lake.", show_default="data/")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Underlying = Annotated[str | None, typer.Option("--underlying", "-u", help="NIFTY or BANKNIFTY.")]
+Source = Annotated[str | None, typer.Option("--source", help="Use only days from this source.")]
+Start = Annotated[str | None, typer.Option("--start", "--from", help="First trading day, YYYY-MM-DD.")]
+End = Annotated[str | None, typer.Option("--end", "--to", help="Last trading day, YYYY-MM-DD.")]
+Day = Annotated[str | None, typer.Option("--date", "-d", help="One trading day, YYYY-MM-DD.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Change a parameter: --set min_vwap_premium_percent=5")
+]
+Filters = Annotated[list[str] | None, typer.Option("--filter", "-f", help="A saved filter of params/filters/.")]
+ParamsName = Annotated[
+    str | None, typer.Option("--params", "-p", help="A name in params/ or a YAML file.", show_default="swing_break")
+]
+
+_PARAMS_OF = {"NIFTY": "swing_break", "BANKNIFTY": "swing_break_banknifty"}
+
+
+def open_lake(folder: Path | None) -> "Lake":
+    """The lake of a data folder, by default the project's own."""
+    from engine.history.lake import Lake
+    from engine.params import project_folder
+
+    return Lake(folder if folder is not None else project_folder() / "data")
+
+
+def parse_date(text: str) -> dt.date:
+    """A date of the command line."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"{text!r} is not a date; write it as 2026-10-30") from None
+
+
+def parse_range(
+    lake: "Lake", underlying: str, source: str | None, start: str | None, end: str | None, day: str | None
+) -> tuple[dt.date, dt.date]:
+    """
+    First and last trading day that a command means; without any, all that the lake holds.
+
+    Raises
+    ------
+    DataError
+        If --date is given together with --start or --end, a date is unreadable, or the lake holds nothing.
+    """
+    if day is not None:
+        if start is not None or end is not None:
+            raise DataError("--date means one day; leave out --start and --end")
+        return parse_date(day), parse_date(day)
+    held = lake.entries(underlying, source=source) if start is None or end is None else []
+    first = parse_date(start) if start else held[0].date if held else dt.date(2021, 1, 1)
+    last = parse_date(end) if end else held[-1].date if held else dt.date(2021, 1, 1)
+    return first, max(first, last) if end is None else last
+
+
+def read_params(
+    name: str | None, underlying: str | None, changes: list[str] | None, filters: list[str] | None
+) -> "SwingBreakParams":
+    """
+    The parameter set a command means, with its changes.
+
+    Raises
+    ------
+    ParamsError
+        If a change is not `name=value`, or as `load_params`.
+    """
+    from engine.market.contracts import latest_lot_size
+    from engine.params import load_params
+
+    if underlying is not None:
+        latest_lot_size(underlying)
+    overrides: dict[str, Any] = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ParamsError(f"--set {change!r} has no value; write --set name=value")
+        overrides[key.strip()] = _value(value.strip())
+    params = load_params(name or _PARAMS_OF.get(underlying or "NIFTY", "swing_break"), **overrides)
+    if underlying is not None and underlying != params.underlying:
+        params = params.replace(underlying=underlying)
+    return params.replace(filters=(*params.filters, *filters)) if filters else params
+
+
+def _value(text: str) -> Any:
+    """A value as YAML reads it, but a time stays a text."""
+    import yaml
+
+    if ":" in text:
+        return text
+    return yaml.safe_load(text)
