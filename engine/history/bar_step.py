@@ -188,15 +188,12 @@ def _is_repeat(seen: Records, state: Record, ns: int, tick: Record, minute: int,
 def _slot_for(
     slots: Records, state: Record, instrument: int, minute: int, room: Records, made: int
 ) -> tuple[int, int]:
-    """The slot of a minute, opened if need be; slot 0 holds the older one. -1 if that minute is closed."""
-    if minute <= state["closed"]:
-        return -1, made
+    """The slot of a minute, opened if need be; slot 0 holds the older one. -1 if two newer ones are open."""
     for place in range(2):
         if slots[place]["minute"] == minute:
             return place, made
     if slots[1]["minute"] >= 0 and minute < slots[1]["minute"]:
         if slots[0]["minute"] >= 0:
-            # two newer-or-equal minutes are open already: this one is past
             if minute < slots[0]["minute"]:
                 return -1, made
             made = _emit(slots[0], state, instrument, room, made)

@@ -86,6 +86,8 @@ def finish_interrupted(data: Path, manifest: Path) -> None:
     before, and the pending manifest goes.
     """
     pending = manifest.with_name(manifest.name + PENDING)
+    for begun in (_staged_name(data), _staged_name(pending)):
+        begun.unlink(missing_ok=True)
     if not pending.exists():
         return
     expected = json.loads(pending.read_bytes())["sha256"]
@@ -103,7 +105,7 @@ def stage(path: Path, content: bytes) -> Path:
     The name is always the same: the writer lock is held, and what a crash left behind is overwritten.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}{STAGED}")
+    staged = _staged_name(path)
     with staged.open("wb") as handle:
         handle.write(content)
         handle.flush()
@@ -115,6 +117,10 @@ def sha256_of(path: Path) -> str:
     """Hash of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _staged_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}{STAGED}")
 
 
 def _sync_folder(folder: Path) -> None:

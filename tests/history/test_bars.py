@@ -102,6 +102,25 @@ def test_a_tick_older_than_the_closed_bar_is_dropped_and_counted():
     assert counts.late == 1
 
 
+def test_a_late_tick_opens_no_bar_of_a_past_minute():
+    builder = BarBuilder(OPEN, 375, 2)
+    builder.push(ticks((70, 100, 25, 70)))
+    builder.push(ticks((59, 500, 25, 71), instrument=1))
+    assert builder.close_all()["minute"].tolist() == [1]
+    assert builder.counts.late == 1
+
+
+def test_a_third_open_minute_closes_the_oldest():
+    rows = ticks(
+        (30, 100, 25, 30), (90, 101, 50, 31), (150, 102, 75, 32), (95, 103, 60, 33), (31, 104, 80, 34)
+    )
+    bars, counts = build(rows)
+    assert bars["minute"].tolist() == [0, 1, 2]
+    assert bars["high"].tolist() == [100, 103, 102]
+    assert bars["volume"].tolist() == [25, 35, 15]
+    assert counts.late == 1
+
+
 def test_a_replay_without_clock_calls_drops_the_same_ticks_as_live():
     rows = ticks(
         (10, 100, 25, 10), (55, 101, 50, 62), (70, 102, 75, 70), (119, 103, 90, 121.4), (119, 104, 95, 121.6)

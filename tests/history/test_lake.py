@@ -347,6 +347,29 @@ def test_a_crash_at_any_rename_leaves_the_old_day_or_a_reported_one(lake, monkey
     assert lake.check() == []
 
 
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_the_next_import_clears_up_whichever_bars_it_brings(lake, monkeypatch, renames):
+    write(lake)
+    done = 0
+    real = Path.replace
+
+    def crash_after(self: Path, target: Path) -> Path:
+        nonlocal done
+        if done == renames:
+            raise KeyboardInterrupt
+        done += 1
+        return real(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", crash_after)
+        with pytest.raises(KeyboardInterrupt):
+            write(lake, bars(base=3000), replace=True)
+    landed = 3000 if renames == 2 else 2000
+    day = write(lake, bars(base=landed))
+    assert lake.load(day).open[0, 0] == landed
+    assert lake.check() == []
+
+
 def test_a_first_landing_cut_between_bars_and_manifest_is_finished_by_the_next(lake, monkeypatch):
     real = Path.replace
 
