@@ -15,7 +15,11 @@ from rich.text import Text
 
 SIMULATED = "SIMULATED PRICES: made by a model, no market traded them"
 
+_PIPED_WIDTH = 160
+
 console = Console()
+if not console.is_terminal:
+    console = Console(width=_PIPED_WIDTH)
 notes = Console(stderr=True)
 
 
@@ -55,10 +59,16 @@ def progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int, obj
 
 
 def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], right: set[str] | None = None) -> Table:
-    """A plain table; columns named in `right` are aligned to the right."""
+    """A plain table; columns named in `right` are aligned to the right, only the last one is ever folded."""
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        made.add_column(name, justify="right" if right and name in right else "left", overflow="fold")
+    for place, name in enumerate(columns):
+        made.add_column(
+            name.replace("_", " "),
+            justify="right" if right and name in right else "left",
+            overflow="fold",
+            no_wrap=place < len(columns) - 1,
+            min_width=max(len(word) for word in [*name.split("_"), " "]),
+        )
     for row in rows:
         made.add_row(*("" if value is None else str(value) for value in row))
     return made
