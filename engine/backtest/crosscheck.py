@@ -39,7 +39,7 @@ class CrossCheck:
     trades : int
         Trades compared.
     invalid : int
-        Trades left out: they had no price to close them.
+        Trades that had no price to close them: not in the totals; vectorbt must hold them open as well.
     ours, vectorbt : Decimal
         P&L before charges in rupees, by either.
     equal : bool
@@ -77,18 +77,16 @@ def crosscheck(result: Result) -> CrossCheck:
     -------
     CrossCheck
     """
-    ours, invalid = _our_trades(result.days)
-    fills = _fills(result.days).join(invalid, on=["day", "contract"], how="left")
-    # an invalid trade is the last of its contract and day: its entry is a fill without a partner
-    left_out = pl.col("invalid").fill_null(value=False) & (pl.col("step") == pl.col("step").max())
-    theirs = _their_trades(fills.filter(~left_out.over("day", "contract")))
+    ours = _our_trades(result.days)
+    theirs = _their_trades(_fills(result.days))
     both = ours.join(theirs, on=_KEY, how="full", coalesce=True, suffix="_vectorbt").sort(_KEY)
     same = pl.all_horizontal(pl.col(f).eq_missing(pl.col(f"{f}_vectorbt")) for f in _FACTS)
     different = both.filter(~same)
     total, their_total = int(ours["pnl_paise"].sum()), int(theirs["pnl_paise"].sum())
+    invalid = ours["pnl_paise"].null_count()
     return CrossCheck(
-        trades=ours.height,
-        invalid=invalid.height,
+        trades=ours.height - invalid,
+        invalid=invalid,
         ours=_decimal(total),
         vectorbt=_decimal(their_total),
         equal=different.is_empty() and total == their_total,
@@ -96,9 +94,10 @@ def crosscheck(result: Result) -> CrossCheck:
     )
 
 
-def _our_trades(days: tuple[DayOutcome, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The valid trades of a result in `_KEY` and `_FACTS`, and `day, contract, invalid` of those without an exit."""
+def _our_trades(days: tuple[DayOutcome, ...]) -> pl.DataFrame:
+    """The trades of a result in `_KEY` and `_FACTS`; without exit and P&L where they are invalid."""
     rows = np.concatenate([day.trades for day in days])
+    known = pl.Series(~rows["invalid"])
     frame = pl.DataFrame(
         {
             "day": np.repeat(np.arange(len(days)), [len(day.trades) for day in days]),
@@ -107,13 +106,13 @@ def _our_trades(days: tuple[DayOutcome, ...]) -> tuple[pl.DataFrame, pl.DataFram
             "entry_paise": rows["entry_price"].astype(np.int64) * PAISE_PER_TICK,
             "exit_paise": rows["exit_price"].astype(np.int64) * PAISE_PER_TICK,
             "pnl_paise": rows["pnl"],
-            "invalid": rows["invalid"],
         }
     )
-    valid = frame.filter(~pl.col("invalid")).with_columns(
-        pl.int_range(pl.len()).over("day", "contract").alias("round")
-    )
-    return valid.select(*_KEY, *_FACTS), frame.filter("invalid").select("day", "contract", "invalid")
+    return frame.with_columns(
+        pl.when(known).then("exit_paise"),
+        pl.when(known).then("pnl_paise"),
+        pl.int_range(pl.len()).over("day", "contract").alias("round"),
+    ).select(*_KEY, *_FACTS)
 
 
 def _fills(days: tuple[DayOutcome, ...]) -> pl.DataFrame:
@@ -134,7 +133,10 @@ def _fills(days: tuple[DayOutcome, ...]) -> pl.DataFrame:
 
 
 def _their_trades(fills: pl.DataFrame) -> pl.DataFrame:
-    """What vectorbt makes of the fills: one column per contract and day, one row per fill, sold short."""
+    """What vectorbt makes of the fills: one column per contract and day, one row per fill, sold short.
+
+    A position that no fill closes stays open: without exit and P&L.
+    """
     schema = dict.fromkeys((*_KEY, *_FACTS), pl.Int64)
     if fills.is_empty():
         return pl.DataFrame(schema=schema)
@@ -158,7 +160,8 @@ def _their_trades(fills: pl.DataFrame) -> pl.DataFrame:
         max_orders=shape[0] * shape[1],
     )
     records = portfolio.exit_trades.values
-    records = np.sort(records[records["status"] == TradeStatus.Closed], order=["col", "id"])
+    records = np.sort(records, order=["col", "id"])
+    closed = pl.Series(records["status"] == TradeStatus.Closed)
     return (
         pl.DataFrame(
             {
@@ -169,7 +172,11 @@ def _their_trades(fills: pl.DataFrame) -> pl.DataFrame:
                 "pnl_paise": _whole(records["pnl"]),
             }
         )
-        .with_columns(pl.int_range(pl.len()).over("column").alias("round"))
+        .with_columns(
+            pl.when(closed).then("exit_paise"),
+            pl.when(closed).then("pnl_paise"),
+            pl.int_range(pl.len()).over("column").alias("round"),
+        )
         .join(columns, on="column", how="left", maintain_order="left")
         .select(pl.col(name).cast(kind) for name, kind in schema.items())
     )

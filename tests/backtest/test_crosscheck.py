@@ -103,6 +103,17 @@ def test_invalid_trades_are_left_out_and_counted(result):
     assert check.trades == result.trades.height - 1
 
 
+def test_an_entry_fill_that_no_trade_tells_of_is_caught(result):
+    day = day_with_trades(result)
+    orders = result.days[day].orders
+    stray = orders[(orders["event"] == FILLED) & (orders["role"] == ENTRY)][:1].copy()
+    stray["contract"] = next(
+        c for c in range(len(result.days[day].symbols)) if c not in result.days[day].trades["contract"]
+    )
+    check = crosscheck(changed(result, day, orders=np.concatenate((orders, stray))))
+    assert not check.equal
+
+
 def test_a_result_without_trades_is_equal(result):
     check = crosscheck(
         replace(
