@@ -161,15 +161,16 @@ def _their_trades(fills: pl.DataFrame) -> pl.DataFrame:
     )
     records = portfolio.exit_trades.values
     records = np.sort(records, order=["col", "id"])
-    closed = pl.Series(records["status"] == TradeStatus.Closed)
+    done = records["status"] == TradeStatus.Closed
+    closed = pl.Series(done)
     return (
         pl.DataFrame(
             {
                 "column": records["col"].astype(np.uint32),
                 "quantity": _whole(records["size"]),
                 "entry_paise": _whole(records["entry_price"]),
-                "exit_paise": _whole(records["exit_price"]),
-                "pnl_paise": _whole(records["pnl"]),
+                "exit_paise": _whole(np.where(done, records["exit_price"], 0.0)),
+                "pnl_paise": _whole(np.where(done, records["pnl"], 0.0)),
             }
         )
         .with_columns(
