@@ -169,7 +169,7 @@ def _log_exit(
     line.price = price
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _open_counts(day: Day, book: Book) -> tuple[int, int]:
     ce, pe = 0, 0
     for k in range(book.count[0]):
@@ -210,7 +210,7 @@ def _close_position(
     book.blocked[contract] = False
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _day_paise(book: Book, record: Record) -> int:
     """Realised and open profit of the day at the last traded prices, in paise."""
     total = record.counts[REALISED]
@@ -228,7 +228,7 @@ def _ask_exit(book: Book, contract: int, reason: int, at_ms: int) -> None:
         position.exit_ms = at_ms
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ask_all_exits(book: Book, reason: int, at_ms: int) -> None:
     for k in range(book.count[0]):
         _ask_exit(book, book.held[k], reason, at_ms)
@@ -275,7 +275,7 @@ def _apply_pending(
             candidate.level = max(candidate.level, len(pool.funnel) - 2)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ask_order(slot: npt.NDArray, desired: npt.NDArray, at_ms: int) -> None:
     """Send what is wanted of one slot, unless just that stands or is on its way."""
     standing = slot.next if slot.next_ms != NOT_PENDING else slot.order
@@ -284,7 +284,7 @@ def _ask_order(slot: npt.NDArray, desired: npt.NDArray, at_ms: int) -> None:
         slot.next_ms = at_ms
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _ask_cancel(book: Book, nothing: npt.NDArray, at_ms: int) -> None:
     for kind in range(2):
         _ask_order(book.working[kind], nothing, at_ms)
@@ -315,6 +315,14 @@ def _open_position(
     trade.entry_minute = minute
     trade.entry_moment = moment
     trade.entry_price = fill
+    trade.exit_minute = -1
+    trade.exit_moment = 0
+    trade.exit_price = 0
+    trade.reason = OPEN
+    trade.gap_minutes = 0
+    trade.ambiguous = False
+    trade.invalid = False
+    trade.pnl = 0
     trade.planned_stop = order.stop
     trade.stop = stop
     trade.planned_risk = short_risk(order.swing_low, order.stop, quantity)
@@ -440,7 +448,7 @@ def _play_entry(
     book.positions[contract].mark = price
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int) -> bool:
     """
     Tell whether no order can trigger and no limit can be reached anywhere in this minute's bars.
@@ -540,7 +548,7 @@ def _play_minute(
         _settle_exits(setup, day, book, record, minute, MOMENTS - 1, ms)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _settle_exits(
     setup: Setup, day: Day, book: Book, record: Record, minute: int, moment: int, ms: int
 ) -> None:
@@ -552,7 +560,7 @@ def _settle_exits(
         place += 1
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _decide(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, ce: Choice, pe: Choice,
     wanted: npt.NDArray, last: npt.NDArray,

@@ -96,7 +96,6 @@ def play_day(
     counts = np.zeros(COUNTS, np.int64)
     funnel = np.zeros(len(level_names(tuple(p.name for p in predicates))), np.int64)
     record = Record(_room.trades, _room.orders, _room.decisions, counts, funnel)
-    _room.trades[:] = np.zeros((), TRADE)
     if snapshot is None:
         snapshot = Snapshot(-1, np.zeros(0, SLOT), np.zeros(0, np.bool_))
     addresses = np.array([p.address for p in predicates], np.int64)

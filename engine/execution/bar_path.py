@@ -20,7 +20,7 @@ NEAREST_FIRST = 2  # the extreme nearer to the open first
 PATHS = {"worst": WORST, "high_first": HIGH_FIRST, "nearest_first": NEAREST_FIRST}
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def price_at(open_: int, high: int, low: int, close: int, moment: int, path: int) -> int:
     """
     Price (ticks) of a bar at one of its moments 0..3.

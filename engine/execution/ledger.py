@@ -68,13 +68,13 @@ POSITION = np.dtype(
 )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def short_pnl(entry: int, exit_: int, quantity: int) -> int:
     """Profit in paise of a short sold at `entry` and bought back at `exit_` (ticks)."""
     return (entry - exit_) * PAISE_PER_TICK * quantity
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def short_risk(entry: int, stop: int, quantity: int) -> int:
     """Paise lost when a short from `entry` is stopped exactly at `stop` (ticks)."""
     return (stop - entry) * PAISE_PER_TICK * quantity

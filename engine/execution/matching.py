@@ -15,7 +15,7 @@ UNFILLED = 0
 BASIS_POINTS = 10_000
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def slipped(price: int, side: int, ticks: int, basis_points: int) -> int:
     """
     A price made worse for the trader by the slippage model, in ticks, at least one tick.
@@ -26,13 +26,13 @@ def slipped(price: int, side: int, ticks: int, basis_points: int) -> int:
     return max(price + side * (ticks + share), 1)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def reached(side: int, trigger: int, price: int) -> bool:
     """Whether a stop order of this side is triggered by a trade at `price`."""
     return side * price >= side * trigger
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def stop_limit_fill(
     side: int,
     trigger: int,
@@ -80,7 +80,7 @@ def stop_limit_fill(
     return True, UNFILLED
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def limit_fill(side: int, limit: int, price: int, fresh: bool) -> int:
     """
     Match a limit order against the next price; UNFILLED or the fill in ticks.
@@ -93,7 +93,7 @@ def limit_fill(side: int, limit: int, price: int, fresh: bool) -> int:
     return price if fresh else limit
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def protected_market_fill(
     side: int,
     reference: int,
@@ -118,7 +118,7 @@ def protected_market_fill(
     return side * min(side * worse, side * limit)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def quote_fill(
     side: int, limit: int, quantity: int, bid: int, bid_quantity: int, ask: int, ask_quantity: int
 ) -> tuple[int, int]:
@@ -142,7 +142,7 @@ def quote_fill(
     return price, min(quantity, offered)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def inside_bar(fill: int, low: int, high: int) -> int:
     """A fill moved to the nearest price that the bar really traded; UNFILLED stays so."""
     return UNFILLED if fill == UNFILLED else np.int64(min(max(fill, low), high))

@@ -61,7 +61,7 @@ ORDER_EVENT = np.dtype(
 )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def same_order(a: npt.NDArray, b: npt.NDArray) -> bool:
     """Whether two DESIRED_ORDERs ask for the same: swing, trigger, limit, lots and planned stop."""
     return (
@@ -75,7 +75,7 @@ def same_order(a: npt.NDArray, b: npt.NDArray) -> bool:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def reconcile(desired: npt.NDArray, working: npt.NDArray) -> int:
     """
     What to do about one slot.

@@ -43,7 +43,7 @@ def limits_for(params: SwingBreakParams) -> Limits:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def may_open(kind: int, ce: int, pe: int, limits: Limits) -> bool:
     """
     Whether one more position of `kind` (CE or PE) fits beside `ce` and `pe` others.
@@ -55,13 +55,13 @@ def may_open(kind: int, ce: int, pe: int, limits: Limits) -> bool:
     return ce < limits.ce_positions if kind == CE else pe < limits.pe_positions
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def loss_reached(day_paise: int, limits: Limits) -> bool:
     """Day loss limit; judged at every moment, with every open position marked at that moment's price."""
     return day_paise <= -limits.stop
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def target_reached(day_paise: int, limits: Limits) -> bool:
     """
     Day profit target; judged at closes only.

@@ -159,23 +159,39 @@ def _count_skipped(
 
 
 @njit(cache=True, forceinline=True)
+def _window(at: int, first: int, i: int) -> int:
+    """Bits of the block starting at bar `at` that lie in first..i-1: nothing of bar i or later is used."""
+    return (0xFF << max(first - at, 0)) & (0xFF >> max(at + BLOCK - i, 0))
+
+
+@njit(cache=True, forceinline=True)
 def _high_due(
     low: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
 ) -> bool:
     """Give bar i's down-votes and tell whether a bar now has its second, which confirms a swing high."""
-    due = 0
     first = base + 1
-    for block in range(first // BLOCK, (i - 1) // BLOCK + 1):
-        at = block * BLOCK
+    block = first // BLOCK
+    at = block * BLOCK
+    edge, last = np.int64(low[i]), np.int64(close[i])
+    if i <= at + 2 * BLOCK <= len(low):  # nearly always: two blocks, no branch
+        near = both_above(low, close, at, edge, last) & _window(at, first, i)
+        far = both_above(low, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
+        due = (near & once[block]) | (far & once[block + 1])
+        once[block] |= np.uint8(near)
+        once[block + 1] |= np.uint8(far)
+        return due != 0
+    due = 0
+    for each in range(block, (i - 1) // BLOCK + 1):
+        at = each * BLOCK
         if at + BLOCK <= len(low):
-            beaten = both_above(low, close, at, np.int64(low[i]), np.int64(close[i]))
+            beaten = both_above(low, close, at, edge, last)
         else:
             beaten = 0
             for k in range(len(low) - at):
-                beaten |= np.int64(low[at + k] > low[i] and close[at + k] > close[i]) << k
+                beaten |= np.int64(low[at + k] > edge and close[at + k] > last) << k
         beaten &= _window(at, first, i)
-        due |= beaten & once[block]
-        once[block] |= np.uint8(beaten)
+        due |= beaten & once[each]
+        once[each] |= np.uint8(beaten)
     return due != 0
 
 
@@ -184,26 +200,30 @@ def _low_due(
     high: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
 ) -> bool:
     """Give bar i's up-votes and tell whether a bar now has its second, which confirms a swing low."""
-    due = 0
     first = base + 1
-    for block in range(first // BLOCK, (i - 1) // BLOCK + 1):
-        at = block * BLOCK
+    block = first // BLOCK
+    at = block * BLOCK
+    edge, last = np.int64(high[i]), np.int64(close[i])
+    if i <= at + 2 * BLOCK <= len(high):  # nearly always: two blocks, no branch
+        near = both_below(high, close, at, edge, last) & _window(at, first, i)
+        far = both_below(high, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
+        due = (near & once[block]) | (far & once[block + 1])
+        once[block] |= np.uint8(near)
+        once[block + 1] |= np.uint8(far)
+        return due != 0
+    due = 0
+    for each in range(block, (i - 1) // BLOCK + 1):
+        at = each * BLOCK
         if at + BLOCK <= len(high):
-            beaten = both_below(high, close, at, np.int64(high[i]), np.int64(close[i]))
+            beaten = both_below(high, close, at, edge, last)
         else:
             beaten = 0
             for k in range(len(high) - at):
-                beaten |= np.int64(high[at + k] < high[i] and close[at + k] < close[i]) << k
+                beaten |= np.int64(high[at + k] < edge and close[at + k] < last) << k
         beaten &= _window(at, first, i)
-        due |= beaten & once[block]
-        once[block] |= np.uint8(beaten)
+        due |= beaten & once[each]
+        once[each] |= np.uint8(beaten)
     return due != 0
-
-
-@njit(cache=True, forceinline=True)
-def _window(at: int, first: int, i: int) -> int:
-    """Bits of the block starting at bar `at` that lie in first..i-1: nothing of bar i or later is used."""
-    return (0xFF << max(first - at, 0)) & (0xFF >> max(at + BLOCK - i, 0))
 
 
 @njit(cache=True, forceinline=True)
