@@ -89,10 +89,10 @@ def swing_lows_of(day: DayBars, contract: int, params: SwingBreakParams) -> list
         index, price = int(event["index"]), int(event["price"])
         if not event["update"] or rules.updated_vwap:
             origin = index
-        price_volume, volume = int(bars.price_volume[origin]), int(bars.volume[origin])
-        vwap = Decimal(price_volume) / (3 * volume) / TICKS_PER_RUPEE
+        numerator, denominator = int(bars.vwap_numerator[origin]), int(bars.vwap_denominator[origin])
+        vwap = Decimal(numerator) / denominator / TICKS_PER_RUPEE
         premium = 100 * float(to_rupees(price) / vwap - 1)
-        verdict, passed = _stage_one_words(price, price_volume, volume, premium, params, rules)
+        verdict, passed = _stage_one_words(price, numerator, denominator, premium, params, rules)
         lows.append(
             SwingLow(
                 int(bars.minute[event["conf"]]), int(bars.minute[index]), price, vwap, premium, bool(event["update"]),
@@ -103,13 +103,13 @@ def swing_lows_of(day: DayBars, contract: int, params: SwingBreakParams) -> list
 
 
 def _stage_one_words(
-    price: int, price_volume: int, volume: int, premium: float, params: SwingBreakParams, rules: Rules
+    price: int, numerator: int, denominator: int, premium: float, params: SwingBreakParams, rules: Rules
 ) -> tuple[str, bool]:
     low = to_rupees(price)
     if not in_price_range(price, rules):
         limits = f"{params.min_entry_price_rupees} to {params.max_entry_price_rupees}"
         return f"swing low {low} outside {limits}", False
-    if not has_vwap_premium(price, price_volume, volume, rules):
+    if not has_vwap_premium(price, numerator, denominator, rules):
         return f"swing low {low} is {premium:+.2f} % from VWAP, needs {params.min_vwap_premium_percent:+} %", False
     return f"swing low {low} is {premium:+.2f} % over VWAP", True
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.history.vwap import add_bar
 from engine.market.clock import NS_PER_MINUTE
 
 Records = npt.NDArray[np.void]
@@ -113,8 +114,11 @@ def _emit(slot: Record, state: Record, instrument: int, room: Records, made: int
         if state["base"] >= 0 and slot["total"] > state["base"]:
             volume += slot["total"] - state["base"]
         state["base"] = max(state["base"], slot["total"])
-    state["pv3"] += (np.int64(slot["high"]) + slot["low"] + slot["close"]) * volume
-    state["session_volume"] += volume
+    weighted, traded, _, _ = add_bar(
+        state["pv3"], state["session_volume"], slot["high"], slot["low"], slot["close"], volume
+    )
+    state["pv3"] = weighted
+    state["session_volume"] = traded
     bar = room[made]
     bar["instrument"] = instrument
     bar["minute"] = slot["minute"]

@@ -10,7 +10,6 @@ Rules and the faults they mend: `reference: swing break, section 2` (ticks -> 1-
 from dataclasses import dataclass
 from typing import Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -43,7 +42,6 @@ __all__ = [
     "bar_vwap",
     "bars_from_ticks",
     "hourly_bars",
-    "session_vwap",
     "ticks_from_columns",
 ]
 
@@ -271,47 +269,6 @@ def ticks_from_columns(
     ticks["instrument"] = instrument
     ticks["feed"] = feed
     return ticks
-
-
-@numba.njit(cache=True)
-def session_vwap(
-    high: _Ints, low: _Ints, close: _Ints, volume: _Ints, valid: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """
-    Session VWAP of dense bars as exact fractions, each bar included in its own.
-
-    VWAP of minute m = sum of (high + low + close) * volume / (3 * sum of volume) over the bars up to m; the bar's
-    (high + low + close) / 3 while nothing was traded. A minute without a bar keeps the last bar's value.
-
-    Parameters
-    ----------
-    high, low, close : int32[C, M], ticks
-    volume : int32[C, M], units
-    valid : bool[C, M]
-
-    Returns
-    -------
-    numerator, denominator : int64[C, M]
-        VWAP in ticks = numerator / denominator; the denominator is 0 before the first bar. Compare by
-        multiplying crosswise: both stay below 2**53 for a day of any index option.
-    """
-    contracts, minutes = close.shape
-    numerator = np.zeros((contracts, minutes), np.int64)
-    denominator = np.zeros((contracts, minutes), np.int64)
-    for contract in range(contracts):
-        pv3 = np.int64(0)
-        traded = np.int64(0)
-        above = np.int64(0)
-        below = np.int64(0)
-        for minute in range(minutes):
-            if valid[contract, minute]:
-                typical3 = np.int64(high[contract, minute]) + low[contract, minute] + close[contract, minute]
-                pv3 += typical3 * volume[contract, minute]
-                traded += volume[contract, minute]
-                above, below = (pv3, 3 * traded) if traded > 0 else (typical3, np.int64(3))
-            numerator[contract, minute] = above
-            denominator[contract, minute] = below
-    return numerator, denominator
 
 
 def bar_vwap(bars: Records) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from engine.history.vwap import add_bar
 from engine.strategy.filters import NO_RANK, has_vwap_premium, in_price_range
 from engine.strategy.rules import Rules
 from engine.strategy.swing import LOW, NEW, NO_EVENT, SwingState, Votes, new_votes, next_event, start
@@ -29,8 +30,8 @@ LOW_EVENT = np.dtype(
         ("swing_low", np.int32),  # ticks
         ("highest_high", np.int32),  # ticks, of the bars after the extreme; its own high when there is none
         ("bars_after", np.int32),  # bars between the extreme and the confirmation
-        ("price_volume", np.int64),  # of the VWAP that judged it, see filters.has_vwap_premium
-        ("volume", np.int64),
+        ("vwap_numerator", np.int64),  # of the VWAP that judged it, in ticks over the denominator
+        ("vwap_denominator", np.int64),
     ],
     align=True,
 )
@@ -48,8 +49,8 @@ SLOT = np.dtype(
         ("lots", np.int32),
         ("level", np.int32),  # how far it has come in the funnel
         ("rank", np.int64),  # NO_RANK while it may not be chosen
-        ("price_volume", np.int64),
-        ("volume", np.int64),
+        ("vwap_numerator", np.int64),
+        ("vwap_denominator", np.int64),
     ],
     align=True,
 )
@@ -147,18 +148,18 @@ def take(pool: Pool, event: npt.NDArray) -> None:
     slot.lots = 0
     slot.level = WITH_PREMIUM
     slot.rank = NO_RANK
-    slot.price_volume = event.price_volume
-    slot.volume = event.volume
+    slot.vwap_numerator = event.vwap_numerator
+    slot.vwap_denominator = event.vwap_denominator
 
 
 @njit(cache=True, forceinline=True)
-def stage_one(low: int, price_volume: int, volume: int, rules: Rules, funnel: npt.NDArray[np.int64]) -> int:
+def stage_one(low: int, numerator: int, denominator: int, rules: Rules, funnel: npt.NDArray[np.int64]) -> int:
     """Judge a confirmed swing low: ADD, REMOVE or IGNORE."""
     funnel[SWING_LOWS] += 1
     if not in_price_range(low, rules):
         return REMOVE
     funnel[IN_PRICE_RANGE] += 1
-    if not has_vwap_premium(low, price_volume, volume, rules):
+    if not has_vwap_premium(low, numerator, denominator, rules):
         return REMOVE if rules.remove_failed else IGNORE
     funnel[WITH_PREMIUM] += 1
     return ADD
@@ -171,8 +172,8 @@ class ContractBars(NamedTuple):
     low: npt.NDArray[np.int32]
     close: npt.NDArray[np.int32]
     minute: npt.NDArray[np.int32]
-    price_volume: npt.NDArray[np.int64]  # running sum of (high + low + close) x volume
-    volume: npt.NDArray[np.int64]  # running sum
+    vwap_numerator: npt.NDArray[np.int64]  # session VWAP after each bar in ticks, see history.vwap
+    vwap_denominator: npt.NDArray[np.int64]
 
 
 @njit(cache=True, forceinline=True)
@@ -211,26 +212,22 @@ def pack(
         low that froze it, so it cannot pass where no bar does.)
     """
     n = 0
-    price_volume = np.int64(0)
-    total = np.int64(0)
+    weighted, traded = np.int64(0), np.int64(0)
     priced = False
     premium = False
     for m in range(len(high)):
         if not valid[m]:
             continue
-        h, lo, c, v = np.int64(high[m]), np.int64(low[m]), np.int64(close[m]), np.int64(volume[m])
-        price_volume += (h + lo + c) * v
-        total += v
-        room.high[n] = h
+        lo = np.int64(low[m])
+        weighted, traded, numerator, denominator = add_bar(weighted, traded, high[m], lo, close[m], volume[m])
+        room.high[n] = high[m]
         room.low[n] = lo
-        room.close[n] = c
+        room.close[n] = close[m]
         room.minute[n] = m
-        # before the first trade VWAP is the bar's typical price
-        pv, tv = (price_volume, total) if total > 0 else (h + lo + c, np.int64(1))
-        room.price_volume[n] = pv
-        room.volume[n] = tv
+        room.vwap_numerator[n] = numerator
+        room.vwap_denominator[n] = denominator
         priced |= in_price_range(lo, rules)
-        premium |= has_vwap_premium(lo, pv, tv, rules)
+        premium |= has_vwap_premium(lo, numerator, denominator, rules)
         n += 1
     return n, priced and premium
 
@@ -254,7 +251,7 @@ def record_low(
     """
     if event == NEW or rules.updated_vwap:
         origin = state.base
-    action = stage_one(state.price, bars.price_volume[origin], bars.volume[origin], rules, funnel)
+    action = stage_one(state.price, bars.vwap_numerator[origin], bars.vwap_denominator[origin], rules, funnel)
     if action == IGNORE:
         return False, origin
     out.minute = bars.minute[conf]
@@ -270,8 +267,8 @@ def record_low(
             highest = max(highest, bars.high[k])
     out.highest_high = highest
     out.bars_after = conf - state.base
-    out.price_volume = bars.price_volume[origin]
-    out.volume = bars.volume[origin]
+    out.vwap_numerator = bars.vwap_numerator[origin]
+    out.vwap_denominator = bars.vwap_denominator[origin]
     return True, origin
 
 

@@ -24,18 +24,17 @@ def in_price_range(low: int, rules: Rules) -> bool:
 
 
 @njit(cache=True, forceinline=True)
-def has_vwap_premium(low: int, price_volume: int, volume: int, rules: Rules) -> bool:
+def has_vwap_premium(low: int, numerator: int, denominator: int, rules: Rules) -> bool:
     """
     Swing low at least the premium above session VWAP.
 
     Parameters
     ----------
     low : int, ticks
-    price_volume : int
-        Sum over bars of (high + low + close) x volume, ticks x units; VWAP is a third of it over `volume`.
-    volume : int, units
+    numerator, denominator : int
+        VWAP in ticks is their quotient, see `engine.history.vwap`.
     """
-    return low * 3 * volume * BASIS_POINTS >= price_volume * (BASIS_POINTS + rules.vwap_premium)
+    return low * denominator * BASIS_POINTS >= numerator * (BASIS_POINTS + rules.vwap_premium)
 
 
 @njit(cache=True, forceinline=True)

@@ -102,7 +102,7 @@ def describe(day: Day, slot: npt.NDArray, contract: int, minute: int, row: npt.N
     row.close = day.close[contract, last]
     row.volume = day.volume[contract, minute]
     row.price = slot.swing_low / TICKS_PER_RUPEE
-    row.vwap = slot.price_volume / (3.0 * slot.volume * TICKS_PER_RUPEE)
+    row.vwap = slot.vwap_numerator / (slot.vwap_denominator * TICKS_PER_RUPEE)
     row.vwap_premium_percent = 100.0 * (row.price / row.vwap - 1.0)
     row.stop_points = (slot.stop - slot.swing_low) / TICKS_PER_RUPEE
     row.stop_percent = 100.0 * (slot.stop - slot.swing_low) / slot.swing_low

@@ -15,9 +15,9 @@ from engine.history.bars import (
     bar_vwap,
     bars_from_ticks,
     hourly_bars,
-    session_vwap,
     ticks_from_columns,
 )
+from engine.history.vwap import session_vwap
 from engine.market import clock
 
 OPEN = clock.to_ns(clock.minute_start(dt.date(2025, 12, 22), 0))
