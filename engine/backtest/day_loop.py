@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compiled import njit
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
 from engine.execution.ledger import (
     DAY_STOP,
@@ -45,7 +45,7 @@ from engine.execution.orders import (
     same_order,
 )
 from engine.execution.risk import CE, PE, Limits, loss_reached, may_open, target_reached
-from engine.strategy.candidates import SIZED, SLOT, Pool, count_levels, day_lows, drop, new_pool
+from engine.strategy.candidates import SLOT, Pool, count_levels, day_lows, drop, new_pool
 from engine.strategy.predicates import CANDIDATE
 from engine.strategy.rules import Rules
 from engine.strategy.swing_break import DESIRED_ORDER, NOBODY, Choice, Day, close_minute, desire

@@ -6,7 +6,8 @@ same moments in step. Source: architecture, fidelity rules.
 """
 
 import numpy as np
-from numba import njit
+
+from engine.compiled import njit
 
 MOMENTS = 4
 MOMENT_MS = np.array([0, 20_000, 40_000, 59_000], np.int64)

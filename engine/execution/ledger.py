@@ -5,8 +5,8 @@ risk and against the value of one R. Source: swing-break rules 5.5, 6.
 """
 
 import numpy as np
-from numba import njit
 
+from engine.compiled import njit
 from engine.market.prices import PAISE_PER_TICK
 
 # why a position was closed

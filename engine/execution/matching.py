@@ -7,7 +7,8 @@ Used by the backtest, by paper trading and by the practice exchange. Source: swi
 """
 
 import numpy as np
-from numba import njit
+
+from engine.compiled import njit
 
 BUY = 1
 SELL = -1

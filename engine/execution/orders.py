@@ -6,8 +6,8 @@ exchange; a difference of one tick or one lot is a difference. Source: swing-bre
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compiled import njit
 from engine.strategy.swing_break import DESIRED_ORDER, NOBODY
 
 KEEP = 0

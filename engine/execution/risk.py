@@ -6,8 +6,7 @@ limits in R times the value of one R. Source: swing-break rules 6.
 
 from typing import NamedTuple
 
-from numba import njit
-
+from engine.compiled import njit
 from engine.market.prices import PAISE_PER_RUPEE
 from engine.params import SwingBreakParams
 

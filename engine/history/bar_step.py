@@ -4,10 +4,10 @@ Per instrument two bars can be open: the minute that runs and, within the grace,
 them; ticks only fill them.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.compiled import njit
 from engine.history.vwap import add_bar
 from engine.market.clock import NS_PER_MINUTE
 
@@ -94,7 +94,7 @@ SEEN = np.dtype(
 )
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def settle_totals(slots: Records, state: Record) -> None:
     """Turn the totals of an instrument's open bars into known units, so that counting can start anew."""
     for place in range(2):
@@ -106,7 +106,7 @@ def settle_totals(slots: Records, state: Record) -> None:
             slot["total"] = -1
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _emit(slot: Record, state: Record, instrument: int, room: Records, made: int) -> int:
     """Write a closing bar into `room` and empty its slot."""
     volume = slot["settled"]
@@ -136,7 +136,7 @@ def _emit(slot: Record, state: Record, instrument: int, room: Records, made: int
     return made + 1
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def close_bars(
     slots: Records,
     state: Records,
@@ -160,7 +160,7 @@ def close_bars(
     return made
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _is_repeat(seen: Records, state: Record, ns: int, tick: Record, minute: int, mode: int) -> bool:
     """
     Whether the tick is one already had in this minute; if not, remember it.
@@ -188,7 +188,7 @@ def _is_repeat(seen: Records, state: Record, ns: int, tick: Record, minute: int,
     return False
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _slot_for(
     slots: Records, state: Record, instrument: int, minute: int, room: Records, made: int
 ) -> tuple[int, int]:
@@ -216,7 +216,7 @@ def _slot_for(
     return place, made
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _is_quote(state: Record, ns: int, tick: Record, mode: int) -> bool:
     """Whether a packet tells of no new trade (cumulative mode only), judged before the state takes it in."""
     if mode != CUMULATIVE or ns < state["last_ns"]:
@@ -227,7 +227,7 @@ def _is_quote(state: Record, ns: int, tick: Record, mode: int) -> bool:
     return bool(unchanged and tick["price"] == state["last_price"])
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _hold_quote(state: Record, ns: int, tick: Record, minute: int) -> None:
     """Keep a packet that repeats the last trade, in case its minute gets a bar."""
     if state["quote_minute"] != minute:
@@ -238,7 +238,7 @@ def _hold_quote(state: Record, ns: int, tick: Record, minute: int) -> None:
     state["quotes"] += 1
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _take_quotes(slot: Record, state: Record) -> None:
     """Begin a bar with the packets that stood before its first trade: they are ticks of that minute."""
     slot["open"] = slot["high"] = slot["low"] = slot["close"] = state["quote_price"]
@@ -247,7 +247,7 @@ def _take_quotes(slot: Record, state: Record) -> None:
     state["quotes"] = 0
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _count_from(slots: Records, state: Record, ns: int, tick: Record) -> None:
     """
     Start counting anew where the feed changed or its counter restarted.
@@ -263,7 +263,7 @@ def _count_from(slots: Records, state: Record, ns: int, tick: Record) -> None:
     state["feed"] = tick["feed"]
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _take(slot: Record, ns: int, tick: Record, mode: int) -> None:
     """Put a tick into its bar; equal times keep the order they came in."""
     price = tick["price"]
@@ -286,7 +286,7 @@ def _take(slot: Record, ns: int, tick: Record, mode: int) -> None:
         slot["total"] = max(slot["total"], tick["volume"])
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def push_ticks(
     ticks: Records,
     slots: Records,

@@ -7,7 +7,8 @@ bar itself included; the bar's own (high + low + close) / 3 while nothing was tr
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from engine.compiled import njit
 
 _Ints = npt.NDArray[np.int32]
 

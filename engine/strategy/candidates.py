@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compiled import njit
 from engine.history.vwap import add_bar
 from engine.strategy.filters import NO_RANK, has_vwap_premium, in_price_range
 from engine.strategy.rules import Rules

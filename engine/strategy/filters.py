@@ -4,8 +4,7 @@ Stage 1 judges a swing low once, when it is confirmed; stage 2 judges it again a
 the stop moves with the highest high. Source: swing-break rules 4.1, 4.2, 4.4, with exact arithmetic (4.6).
 """
 
-from numba import njit
-
+from engine.compiled import njit
 from engine.market.prices import PAISE_PER_TICK
 from engine.strategy.rules import BASIS_POINTS, Rules
 

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
-from numba import carray, cfunc, from_dtype, njit, types
+from numba import carray, cfunc, from_dtype, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
+from engine.compiled import njit
 from engine.errors import ParamsError
 from engine.params import project_folder
 

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from engine.compiled import njit
 from engine.errors import DataError
 from engine.strategy.lanes import both_above, both_below
 

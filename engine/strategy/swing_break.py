@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from numba import njit
 
+from engine.compiled import njit
 from engine.history.day import DayBars
 from engine.market.prices import TICKS_PER_RUPEE
 from engine.params import SwingBreakParams
