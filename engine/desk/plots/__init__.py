@@ -8,7 +8,7 @@ SIMULATED PRICES in the picture itself.
 from engine.desk.plots.breakdown import entry_time_map, funnel, premium_map, strike_map
 from engine.desk.plots.coverage import lake_coverage
 from engine.desk.plots.labels import CHARGE_LABELS, level_label, reason_label
-from engine.desk.plots.look import SIMULATED_LABEL, finish, rupees, template
+from engine.desk.plots.look import SIMULATED_LABEL, finish, grouped, rupees, template
 from engine.desk.plots.market import SWING_COLUMNS, chain, contract_day, session_vwap, trade
 from engine.desk.plots.performance import (
     charges,
@@ -35,6 +35,7 @@ __all__ = [
     "exit_reasons",
     "finish",
     "funnel",
+    "grouped",
     "lake_coverage",
     "level_label",
     "overview",

@@ -206,7 +206,7 @@ def funnel(levels: pl.DataFrame, *, simulated: bool) -> go.Figure:
     )
     figure.update_layout(barmode="stack", bargap=0.28)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(range=[0, 1.18 * max([1, *reached])])
+    figure.update_xaxes(range=[0, 1.34 * max([1, *reached])])
     watched = counts.get("contract_days")
     subtitle = (
         ""

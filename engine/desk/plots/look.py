@@ -45,13 +45,14 @@ def template(*, dark: bool = False) -> go.layout.Template:
         "tickfont": {"color": faint, "size": 11},
         "title": {"font": {"color": faint, "size": 12}, "standoff": 8},
         "automargin": True,
+        "ticks": "",
     }
     paper = "#161c25" if dark else "#ffffff"
     return go.layout.Template(
         layout={
             "font": {"family": FONT, "size": 12, "color": ink},
             "title": {
-                "font": {"size": 15, "color": ink},
+                "font": {"size": 15, "color": ink, "weight": 600},
                 "x": 0.0,
                 "xref": "container",
                 "xanchor": "left",
@@ -126,8 +127,8 @@ def finish(
             yanchor="middle",
             showarrow=False,
             textangle=-14,
-            opacity=0.13,
-            font={"size": 40, "color": "#b3261e"},
+            opacity=0.17,
+            font={"size": 40, "color": "#dc3c34"},
             name="simulated_watermark",
         )
         figure.add_annotation(
@@ -159,14 +160,14 @@ def nothing(title: str, why: str, *, simulated: bool, height: int | None = None)
     return finish(figure, title, simulated=simulated, height=height)
 
 
-def rupees(value: Decimal | float, *, decimals: int = 0, sign: bool = False) -> str:
+def grouped(value: Decimal | float, *, decimals: int = 0, sign: bool = False) -> str:
     """
-    Money the Indian way: 123456 is "Rs 1,23,456".
+    A number the Indian way: 123456 is "1,23,456".
 
     Parameters
     ----------
     value : Decimal or float
-        Rupees; a Decimal is rounded exactly, half to even.
+        A Decimal is rounded exactly, half to even.
     decimals : int
         Digits after the point.
     sign : bool
@@ -174,13 +175,18 @@ def rupees(value: Decimal | float, *, decimals: int = 0, sign: bool = False) -> 
     """
     amount = round(Decimal(str(value)), decimals)
     whole, _, part = f"{abs(amount):.{decimals}f}".partition(".")
-    head, tail = whole[:-3], whole[-3:]
-    groups = [tail]
+    head, groups = whole[:-3], [whole[-3:]]
     while head:
         groups.insert(0, head[-2:])
         head = head[:-2]
     mark = "-" if amount < 0 else "+" if sign and amount > 0 else ""
-    return f"{mark}Rs {','.join(groups)}{'.' + part if part else ''}"
+    return f"{mark}{','.join(groups)}{'.' + part if part else ''}"
+
+
+def rupees(value: Decimal | float, *, decimals: int = 0, sign: bool = False) -> str:
+    """Money the Indian way: -123456 is "-Rs 1,23,456"; arguments as `grouped`."""
+    text = grouped(value, decimals=decimals, sign=sign)
+    return f"{text[0]}Rs {text[1:]}" if text[0] in "+-" else f"Rs {text}"
 
 
 def day_labels(dates: Sequence[dt.date] | pl.Series) -> list[str]:

@@ -64,13 +64,13 @@ def session_vwap(bars: pl.DataFrame) -> list[float]:
     volume = bars["volume"].cast(pl.Float64)
     money, units = (typical * volume).cum_sum().to_numpy(), volume.cum_sum().to_numpy()
     vwap = np.where(units > 0, money / np.maximum(units, 1.0), typical.to_numpy())
-    return [float(value) for value in vwap]
+    return [round(float(value), 2) for value in vwap]
 
 
 def _vwap_line(bars: pl.DataFrame) -> go.Scatter:
     return go.Scatter(
         x=wall_clock(bars["ts"]),
-        y=bars["vwap"].to_numpy() if "vwap" in bars.columns else session_vwap(bars),
+        y=bars["vwap"].to_list() if "vwap" in bars.columns else session_vwap(bars),
         name="session VWAP",
         line={"color": PURPLE, "width": 1.5},
         hovertemplate="%{x|%H:%M} VWAP %{y:.2f}<extra></extra>",
@@ -319,6 +319,7 @@ def chain(rows: pl.DataFrame, *, title: str, simulated: bool, spot: float | None
         )
     figure.update_yaxes(title="price, Rs", row=1, col=1)
     figure.update_yaxes(title="open interest" if has_oi else "volume", row=2, col=1)
+    figure.update_xaxes(tickformat="d")
     figure.update_xaxes(title="strike", row=2, col=1)
     figure.update_layout(barmode="group")
     return finish(figure, title, simulated=simulated, height=520)

@@ -297,6 +297,7 @@ def two_runs(
         figure.add_scatter(
             x=day_labels(frame["date"]),
             y=frame["total_net_r"].to_numpy(),
+            mode="lines",
             name=name,
             legendgroup=name,
             line={"color": colour, "width": 2.4},
