@@ -62,7 +62,7 @@ def assumptions(result: Result) -> list[Assumption]:
 
 
 def _prices(result: Result) -> Assumption:
-    days = "1 day" if len(result.days) == 1 else f"{len(result.days)} days"
+    days = _count(len(result.days), "day")
     bars = grouped(sum(day.bars for day in result.days))
     sources = ", ".join(result.sources)
     if result.simulated:
@@ -100,7 +100,7 @@ def _ambiguous(result: Result) -> Assumption:
         text = "In no bar did the assumed order of prices decide a trade or a day limit."
         return Assumption("Ambiguous bars", text, "plain")
     text = (
-        f"In {bars} bars the assumed order of prices decided a trade or a day limit; one-minute bars cannot tell "
+        f"In {_count(bars, 'bar')} the assumed order of prices decided a trade or a day limit; one-minute bars cannot tell "
         f"what came first. {marked} of {result.trades.height} trades are marked for it."
     )
     return Assumption("Ambiguous bars", text, "note")
@@ -114,8 +114,8 @@ def _unpriced(result: Result) -> Assumption:
             "Missing prices", "Every position could be followed and closed at a price.", "plain"
         )
     text = (
-        f"{invalid} trades had no price to close them; they are listed as invalid, and their result is unknown and in "
-        f"no total. {held} trades were held through minutes without a bar, in which their stop could not be seen."
+        f"Trades without a price to close them: {invalid}; they are listed as invalid, and their result is unknown and "
+        f"in no total. Trades held through minutes without a bar, in which their stop could not be seen: {held}."
     )
     return Assumption("Missing prices", text, "warning" if invalid else "note")
 
@@ -126,9 +126,9 @@ def _gaps(result: Result) -> Assumption:
         return Assumption("Data gaps", "No contract misses a minute between its first and last bar.", "plain")
     worst = gaps.sort("worst_missing", descending=True).row(0, named=True)
     text = (
-        f"{grouped(int(gaps['missing'].sum()))} contract-minutes are missing on {gaps.height} of "
+        f"Contract-minutes missing: {grouped(int(gaps['missing'].sum()))}, on {gaps.height} of "
         f"{len(result.entries)} days, most for {worst['worst_symbol']} on {worst['date']:%d %b %Y} "
-        f"({worst['worst_missing']} minutes). A missing minute is never taken for a price."
+        f"({_count(worst['worst_missing'], 'minute')}). A missing minute is never taken for a price."
     )
     return Assumption("Data gaps", text, "note")
 
@@ -151,6 +151,10 @@ def _days(result: Result) -> Assumption:
     if not sentences:
         return Assumption("Days", "Every trading day of the range is held and was traded.", "plain")
     return Assumption("Days", " ".join(sentences), "warning")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{grouped(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(dates: list[dt.date]) -> str:

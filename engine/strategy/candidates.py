@@ -90,20 +90,20 @@ class Pool(NamedTuple):
     funnel: npt.NDArray[np.int64]  # candidates per level
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def new_pool(slots: npt.NDArray, funnel: npt.NDArray[np.int64]) -> Pool:
     """An empty pool over zeroed SLOT[C]."""
     return Pool(slots, np.zeros(len(slots), np.int32), np.zeros(1, np.int64), funnel)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def count_levels(pool: Pool, contract: int) -> None:
     """Enter a candidate whose life ends into the funnel."""
     for level in range(WITH_PREMIUM + 1, pool.slots[contract].level + 1):
         pool.funnel[level] += 1
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def drop(pool: Pool, contract: int) -> None:
     """Empty a contract's slot."""
     if not pool.slots[contract].active:
@@ -119,7 +119,7 @@ def drop(pool: Pool, contract: int) -> None:
     pool.count[0] = n - 1
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def take(pool: Pool, event: npt.NDArray) -> None:
     """Apply one stage-1 outcome (a LOW_EVENT) to its contract's slot."""
     contract = event.contract
@@ -176,7 +176,7 @@ class ContractBars(NamedTuple):
     vwap_denominator: npt.NDArray[np.int64]
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def room_for(minutes: int) -> ContractBars:
     """Working room for a contract of at most `minutes` bars."""
     return ContractBars(
@@ -189,7 +189,7 @@ def room_for(minutes: int) -> ContractBars:
     )
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def pack(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -272,7 +272,7 @@ def record_low(
     return True, origin
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def swing_lows(
     bars: ContractBars,
     n: int,
@@ -295,7 +295,7 @@ def swing_lows(
     return found
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def day_lows(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],

@@ -77,7 +77,7 @@ def start() -> SwingState:
     return SwingState(NONE, 0, -1, 0, False)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def new_votes(bars: int) -> Votes:
     """Empty votes for a day of at most `bars` bars."""
     blocks = bars // BLOCK + 1
@@ -140,7 +140,7 @@ def _vote(once: npt.NDArray[np.uint8], twice: npt.NDArray[np.uint8], j: int, exa
     return second or not exact_second
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _count_skipped(
     extreme: npt.NDArray[np.int32],
     close: npt.NDArray[np.int32],
@@ -226,7 +226,7 @@ def _low_due(
     return due != 0
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _alternation_waits(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -246,7 +246,7 @@ def _alternation_waits(
     return False
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _vote_in_order(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],

@@ -81,7 +81,7 @@ class Choice(NamedTuple):
     qualified: int  # of these, allowed by stage 2
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def describe(day: Day, slot: npt.NDArray, contract: int, minute: int, row: npt.NDArray) -> None:
     """Fill a CANDIDATE row from a judged slot."""
     row.minute = minute
@@ -230,7 +230,7 @@ def close_minute(
     return Choice(best_ce, seen_ce, ok_ce), Choice(best_pe, seen_pe, ok_pe)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def desire(slot: npt.NDArray, contract: int, rules: Rules, out: npt.NDArray) -> None:
     """The entry order wanted for a chosen candidate (rules 5.1, 5.5), written to a DESIRED_ORDER."""
     out.contract = contract

@@ -221,7 +221,7 @@ def trade(
     closed = row["exit_time"] if row["exit_time"] is not None else bars["ts"][-1]
     first, last = row["swing_time"] - margin, closed + margin
     shown = bars.with_columns(vwap=pl.Series(session_vwap(bars))).filter(pl.col("ts").is_between(first, last))
-    figure = go.Figure([_candles(shown), _vwap_line(shown)])
+    figure = go.Figure([_candles(shown), _vwap_line(shown)], layout={"template": "none"})
     if swings is not None:
         figure.add_traces(_swing_marks(swings.filter(pl.col("ts").is_between(first, last))))
     swing, known, entered, left = (

@@ -205,7 +205,7 @@ def exit_reasons(trades: pl.DataFrame, *, simulated: bool) -> go.Figure:
     table = (
         trades.group_by("exit_reason")
         .agg(pl.len().alias("count"), pl.col("r").sum().alias("total"))
-        .sort("count")
+        .sort("count", "exit_reason")
     )
     names = [reason_label(reason) for reason in table["exit_reason"]]
     totals = table["total"].to_numpy()
