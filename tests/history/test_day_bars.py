@@ -1,0 +1,132 @@
+"""A day from a frame: dense, sorted, and nothing contradictory gets in."""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+
+from engine.errors import DataError
+from engine.history.day import DEFAULT_MINUTES, REQUIRED_COLUMNS, DayBars
+
+
+def bars(**columns):
+    whole = {
+        "symbol": ["B", "A", "A", "C"],
+        "strike": [100, 200, 200, 50],
+        "option_type": ["PE", "CE", "CE", "CE"],
+        "minute": [3, 0, 1, 2],
+        "open": [10, 20, 21, 30],
+        "high": [12, 22, 23, 32],
+        "low": [9, 19, 20, 29],
+        "close": [11, 21, 22, 31],
+        "volume": [5, 6, 7, 0],
+    }
+    return pl.DataFrame({**whole, **columns})
+
+
+def test_contracts_are_ordered_by_type_then_strike():
+    day = DayBars.from_frame(bars(), lot_size=65)
+    assert day.symbols == ("C", "A", "B")
+    assert day.strike.tolist() == [50, 200, 100]
+    assert day.is_call.tolist() == [True, True, False]
+    assert (day.contracts, day.minutes) == (3, DEFAULT_MINUTES)
+
+
+def test_a_missing_minute_is_a_hole_in_the_mask():
+    day = DayBars.from_frame(bars(), lot_size=65)
+    assert day.valid.sum() == 4
+    assert day.valid[1, :3].tolist() == [True, True, False]
+    assert day.close[1, :3].tolist() == [21, 22, 0]
+    assert day.volume[0, 2] == 0
+    assert day.valid[0, 2]
+
+
+def test_the_order_of_rows_does_not_matter():
+    one = DayBars.from_frame(bars(), lot_size=65)
+    other = DayBars.from_frame(bars().reverse(), lot_size=65)
+    assert one.symbols == other.symbols
+    for name in ("open", "high", "low", "close", "volume", "valid", "strike", "is_call"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("column", REQUIRED_COLUMNS)
+def test_a_missing_column_is_named(column):
+    with pytest.raises(DataError, match=f"lacks column {column}; needed are"):
+        DayBars.from_frame(bars().drop(column))
+
+
+def test_a_frame_without_rows_is_refused():
+    with pytest.raises(DataError, match="no rows"):
+        DayBars.from_frame(bars().clear())
+
+
+def test_a_doubled_minute_is_refused():
+    with pytest.raises(DataError, match="A: minute 1 appears 2 times"):
+        DayBars.from_frame(bars(minute=[3, 1, 1, 2]))
+
+
+@pytest.mark.parametrize(("minute", "minutes"), [(-1, None), (10, 10), (400, 375)])
+def test_a_minute_outside_the_session_is_refused(minute, minutes):
+    with pytest.raises(DataError, match=f"C: minute {minute} is outside the session"):
+        DayBars.from_frame(bars(minute=[3, 0, 1, minute]), minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("low", [9, 22, 20, 29]),  # above the open
+        ("low", [12, 19, 20, 29]),  # above the close
+        ("high", [12, 20, 23, 32]),  # below the close
+        ("high", [12, 22, 20, 32]),  # below the open
+        ("low", [0, 19, 20, 29]),  # no price
+        ("low", [-1, 19, 20, 29]),
+        ("volume", [5, 6, -7, 0]),
+    ],
+)
+def test_a_bar_that_contradicts_itself_is_refused(column, values):
+    with pytest.raises(DataError, match="contradict each other"):
+        DayBars.from_frame(bars(**{column: values}))
+
+
+def test_an_unknown_option_type_is_refused():
+    with pytest.raises(DataError, match="option_type 'FUT' is neither CE nor PE"):
+        DayBars.from_frame(bars(option_type=["PE", "CE", "CE", "FUT"]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"strike": [100, 200, 250, 50]}, {"option_type": ["PE", "CE", "PE", "CE"]}]
+)
+def test_one_symbol_is_one_contract(change):
+    with pytest.raises(DataError, match="one symbol is one contract"):
+        DayBars.from_frame(bars(**change))
+
+
+def test_the_calendar_gives_the_minutes_of_a_dated_day():
+    day = DayBars.from_frame(bars(), date=dt.date(2025, 12, 22), lot_size=65)
+    assert day.minutes == 375
+    later = DayBars.from_frame(bars(minute=[400, 0, 1, 2]), lot_size=65)
+    assert later.minutes == 401
+
+
+def test_the_lot_comes_from_the_expiry():
+    old = DayBars.from_frame(bars(), date=dt.date(2025, 12, 22), expiry=dt.date(2025, 12, 23))
+    new = DayBars.from_frame(bars())
+    assert (old.lot_size, new.lot_size) == (75, 65)
+
+
+def test_keeping_strikes_keeps_their_bars_and_nothing_else():
+    day = DayBars.from_frame(bars(), lot_size=65)
+    some = day.keep_strikes({50, 100})
+    assert some.symbols == ("C", "B")
+    assert some.strike.tolist() == [50, 100]
+    assert some.is_call.tolist() == [True, False]
+    np.testing.assert_array_equal(some.close, day.close[[0, 2]])
+    np.testing.assert_array_equal(some.valid, day.valid[[0, 2]])
+    assert (some.lot_size, some.minutes, some.underlying) == (65, 375, "NIFTY")
+
+
+def test_keeping_all_strikes_is_the_same_day():
+    day = DayBars.from_frame(bars(), lot_size=65)
+    assert day.keep_strikes([50, 100, 200, 300]) is day
+    assert day.keep_strikes([]).contracts == 0
