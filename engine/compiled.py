@@ -11,11 +11,22 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numba
+import numpy as np
 from numba import njit
 
-__all__ = ["KERNEL_FOLDER", "fingerprint", "njit"]
+__all__ = ["KERNEL_FOLDER", "Row", "Rows", "fingerprint", "int64", "njit"]
+
+Row = Any
+"""One record of a structured array as a kernel sees it: fields are attributes."""
+
+Rows = Any
+"""A structured array as a kernel sees it."""
+
+int64: Any = np.int64
+"""Widens a tick or a unit to 64 bits inside a kernel, where int32 would overflow."""
 
 PACKAGE = Path(__file__).resolve().parent
 KERNEL_SOURCES = (

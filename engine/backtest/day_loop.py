@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import njit
+from engine.compiled import Row, Rows, njit
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
 from engine.execution.ledger import (
     DAY_STOP,
@@ -91,9 +91,9 @@ class Setup(NamedTuple):
 class Record(NamedTuple):
     """Where a day's outcome is written."""
 
-    trades: npt.NDArray  # TRADE[...]
-    orders: npt.NDArray  # ORDER_EVENT[...]
-    decisions: npt.NDArray  # DECISION[...]
+    trades: Rows  # TRADE[...]
+    orders: Rows  # ORDER_EVENT[...]
+    decisions: Rows  # DECISION[...]
     counts: npt.NDArray[np.int64]  # [COUNTS], see below
     funnel: npt.NDArray[np.int64]  # [levels]
 
@@ -113,23 +113,23 @@ class Snapshot(NamedTuple):
     """What stood at the close of one minute, for the question "why this strike"."""
 
     minute: int  # -1 = not asked
-    slots: npt.NDArray  # SLOT[C]
+    slots: Rows  # SLOT[C]
     blocked: npt.NDArray[np.bool_]  # [C]
 
 
 class Book(NamedTuple):
     """Orders and positions of the day."""
 
-    working: npt.NDArray  # WORKING[2], CE and PE
-    positions: npt.NDArray  # POSITION[C]
-    held: npt.NDArray[np.int32]  # contracts with a position, in opening order, in held[:count[0]]
-    count: npt.NDArray[np.int64]  # [1]
+    working: Row  # WORKING[2], CE and PE
+    positions: Rows  # POSITION[C]
+    held: npt.NDArray[np.int32]  # contracts with a position, in opening order, in held[:size[0]]
+    size: npt.NDArray[np.int64]  # [1]
     blocked: npt.NDArray[np.bool_]  # [C], True where a position is open
 
 
 @njit(cache=True)
 def _log(
-    record: Record, minute: int, ms: int, number: int, role: int, event: int, order: npt.NDArray, quantity: int,
+    record: Record, minute: int, ms: int, number: int, role: int, event: int, order: Row, quantity: int,
     price: int,
 ) -> None:  # fmt: skip
     line = record.orders[record.counts[ORDERS]]
@@ -149,9 +149,7 @@ def _log(
 
 
 @njit(cache=True)
-def _log_exit(
-    record: Record, minute: int, ms: int, position: npt.NDArray, role: int, event: int, price: int
-) -> None:
+def _log_exit(record: Record, minute: int, ms: int, position: Row, role: int, event: int, price: int) -> None:
     trade = record.trades[position.trade]
     line = record.orders[record.counts[ORDERS]]
     record.counts[ORDERS] += 1
@@ -172,7 +170,7 @@ def _log_exit(
 @njit(cache=True, forceinline=True)
 def _open_counts(day: Day, book: Book) -> tuple[int, int]:
     ce, pe = 0, 0
-    for k in range(book.count[0]):
+    for k in range(book.size[0]):
         if day.is_call[book.held[k]]:
             ce += 1
         else:
@@ -200,13 +198,13 @@ def _close_position(
         if reason in (STOP, STOP_GAP) and trade.entry_minute == minute:
             trade.ambiguous = True
             record.counts[AMBIGUOUS] += 1
-    n = book.count[0]
+    n = book.size[0]
     place = 0
     while book.held[place] != contract:
         place += 1
     for k in range(place, n - 1):
         book.held[k] = book.held[k + 1]
-    book.count[0] = n - 1
+    book.size[0] = n - 1
     book.blocked[contract] = False
 
 
@@ -214,7 +212,7 @@ def _close_position(
 def _day_paise(book: Book, record: Record) -> int:
     """Realised and open profit of the day at the last traded prices, in paise."""
     total = record.counts[REALISED]
-    for k in range(book.count[0]):
+    for k in range(book.size[0]):
         position = book.positions[book.held[k]]
         total += short_pnl(position.entry_price, position.mark, position.quantity)
     return total
@@ -230,7 +228,7 @@ def _ask_exit(book: Book, contract: int, reason: int, at_ms: int) -> None:
 
 @njit(cache=True, forceinline=True)
 def _ask_all_exits(book: Book, reason: int, at_ms: int) -> None:
-    for k in range(book.count[0]):
+    for k in range(book.size[0]):
         _ask_exit(book, book.held[k], reason, at_ms)
 
 
@@ -276,7 +274,7 @@ def _apply_pending(
 
 
 @njit(cache=True, forceinline=True)
-def _ask_order(slot: npt.NDArray, desired: npt.NDArray, at_ms: int) -> None:
+def _ask_order(slot: Row, desired: Row, at_ms: int) -> None:
     """Send what is wanted of one slot, unless just that stands or is on its way."""
     standing = slot.next if slot.next_ms != NOT_PENDING else slot.order
     if reconcile(desired, standing) != KEEP:
@@ -285,14 +283,14 @@ def _ask_order(slot: npt.NDArray, desired: npt.NDArray, at_ms: int) -> None:
 
 
 @njit(cache=True, forceinline=True)
-def _ask_cancel(book: Book, nothing: npt.NDArray, at_ms: int) -> None:
+def _ask_cancel(book: Book, nothing: Row, at_ms: int) -> None:
     for kind in range(2):
         _ask_order(book.working[kind], nothing, at_ms)
 
 
 @njit(cache=True)
 def _open_position(
-    day: Day, setup: Setup, book: Book, pool: Pool, record: Record, slot: npt.NDArray, minute: int, moment: int,
+    day: Day, setup: Setup, book: Book, pool: Pool, record: Record, slot: Row, minute: int, moment: int,
     ms: int, fill: int, highest: int,
 ) -> None:  # fmt: skip
     """Book an entry fill; `highest` is the high of the bar in progress so far (ticks)."""
@@ -342,8 +340,8 @@ def _open_position(
     position.exit_reason = OPEN
     position.exit_ms = NOT_PENDING
     record.counts[TRADES] += 1
-    book.held[book.count[0]] = contract
-    book.count[0] += 1
+    book.held[book.size[0]] = contract
+    book.size[0] += 1
     book.blocked[contract] = True
     _log_exit(record, minute, ms, position, PROTECTIVE_STOP, PLACED, 0)
     if not allowed:
@@ -457,7 +455,7 @@ def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int
     left them.
     """
     worst = record.counts[REALISED]
-    for k in range(book.count[0]):
+    for k in range(book.size[0]):
         contract = book.held[k]
         position = book.positions[contract]
         high = day.high[contract, minute]
@@ -480,9 +478,9 @@ def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int
             and (slot.triggered or day.low[contract, minute] <= slot.order.trigger)
         ):
             return False
-    if book.count[0] > 0 and (minute == setup.exit_minute or loss_reached(worst, setup.limits)):
+    if book.size[0] > 0 and (minute == setup.exit_minute or loss_reached(worst, setup.limits)):
         return False
-    for k in range(book.count[0]):
+    for k in range(book.size[0]):
         book.positions[book.held[k]].mark = day.close[book.held[k], minute]
     return True
 
@@ -496,7 +494,7 @@ def _play_moment(
     record: Record,
     minute: int,
     moment: int,
-    nothing: npt.NDArray,
+    nothing: Row,
 ) -> None:
     """Orders and positions at one moment of a minute."""
     ms = minute * MINUTE_MS + MOMENT_MS[moment]
@@ -504,7 +502,7 @@ def _play_moment(
     if minute == setup.exit_minute and moment == 0:
         _ask_all_exits(book, TIME_EXIT, ms + setup.latency_ms)
     place = 0
-    while place < book.count[0]:
+    while place < book.size[0]:
         contract = book.held[place]
         if day.valid[contract, minute]:
             high, low = day.high[contract, minute], day.low[contract, minute]
@@ -520,7 +518,7 @@ def _play_moment(
         _play_entry(setup, day, book, pool, record, kind, minute, moment, ms)
     if record.counts[LATCH] == 0 and loss_reached(_day_paise(book, record), setup.limits):
         record.counts[LATCH] = 1
-        if 0 < moment < MOMENTS - 1 and book.count[0] > 0:
+        if 0 < moment < MOMENTS - 1 and book.size[0] > 0:
             record.counts[AMBIGUOUS] += 1
         _ask_all_exits(book, DAY_STOP, ms + setup.latency_ms)
         _ask_cancel(book, nothing, ms + setup.latency_ms)
@@ -529,7 +527,7 @@ def _play_moment(
 
 @njit(cache=True)
 def _play_minute(
-    setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, nothing: npt.NDArray
+    setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, nothing: Row
 ) -> None:
     """Orders and positions through the moments of one minute."""
     _apply_pending(day, setup, book, pool, record, minute, minute * MINUTE_MS)
@@ -538,7 +536,7 @@ def _play_minute(
             _play_moment(setup, day, book, pool, record, minute, moment, nothing)
     if (
         record.counts[LATCH] == 0
-        and book.count[0] > 0
+        and book.size[0] > 0
         and target_reached(_day_paise(book, record), setup.limits)
     ):
         ms = minute * MINUTE_MS + MOMENT_MS[MOMENTS - 1]
@@ -553,7 +551,7 @@ def _settle_exits(
     setup: Setup, day: Day, book: Book, record: Record, minute: int, moment: int, ms: int
 ) -> None:
     place = 0
-    while place < book.count[0]:
+    while place < book.size[0]:
         contract = book.held[place]
         if day.valid[contract, minute] and _try_exit(setup, day, book, record, contract, minute, moment, ms):
             continue
@@ -563,7 +561,7 @@ def _settle_exits(
 @njit(cache=True, forceinline=True)
 def _decide(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, ce: Choice, pe: Choice,
-    wanted: npt.NDArray, last: npt.NDArray,
+    wanted: Rows, last: Rows,
 ) -> None:  # fmt: skip
     """Turn the choices of a closed bar into requests for the two slots."""
     open_ce, open_pe = _open_counts(day, book)
@@ -607,7 +605,7 @@ def _decide(
 
 @njit(cache=True, nogil=True)
 def run_day(
-    day: Day, setup: Setup, predicates: npt.NDArray[np.int64], events: npt.NDArray, record: Record,
+    day: Day, setup: Setup, predicates: npt.NDArray[np.int64], events: Rows, record: Record,
     snapshot: Snapshot,
 ) -> None:  # fmt: skip
     """
@@ -651,7 +649,7 @@ def run_day(
     row = np.zeros(1, CANDIDATE)
     for minute in range(minutes):
         busy = (
-            book.count[0] > 0
+            book.size[0] > 0
             or book.working[CE].order.contract != NOBODY
             or book.working[PE].order.contract != NOBODY
             or book.working[CE].next_ms != NOT_PENDING
@@ -667,9 +665,9 @@ def run_day(
         if minute == snapshot.minute:
             snapshot.slots[:] = pool.slots
             snapshot.blocked[:] = book.blocked
-    while book.count[0] > 0:
+    while book.size[0] > 0:
         _close_position(
             book, record, book.held[0], minutes - 1, MOMENTS - 1, minutes * MINUTE_MS, 0, NO_PRICE
         )
-    for k in range(pool.count[0]):
+    for k in range(pool.size[0]):
         count_levels(pool, pool.active[k])

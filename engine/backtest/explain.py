@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -79,7 +80,11 @@ def swing_lows_of(day: DayBars, contract: int, params: SwingBreakParams) -> list
         bars,
     )  # fmt: skip
     events = detect(
-        bars.high[:n], bars.low[:n], bars.close[:n], variant=params.swing_variant, same_bar_rule=params.same_bar_rule
+        bars.high[:n],
+        bars.low[:n],
+        bars.close[:n],
+        variant=params.swing_variant,
+        same_bar_rule=params.same_bar_rule,
     )
     lows = []
     origin = -1
@@ -110,7 +115,10 @@ def _stage_one_words(
         limits = f"{params.min_entry_price_rupees} to {params.max_entry_price_rupees}"
         return f"swing low {low} outside {limits}", False
     if not has_vwap_premium(price, numerator, denominator, rules):
-        return f"swing low {low} is {premium:+.2f} % from VWAP, needs {params.min_vwap_premium_percent:+} %", False
+        return (
+            f"swing low {low} is {premium:+.2f} % from VWAP, needs {params.min_vwap_premium_percent:+} %",
+            False,
+        )
     return f"swing low {low} is {premium:+.2f} % over VWAP", True
 
 
@@ -148,7 +156,7 @@ def explain_minute(
         if row["chosen"]:
             row["verdict"] = f"CHOSEN: {row['verdict']}"
         rows.append(row)
-    schema = {
+    schema: dict[str, Any] = {
         "symbol": pl.String, "option_type": pl.String, "strike": pl.Int32, "rank": pl.Int64, "swing_low": pl.Decimal(18, 2),
         "vwap_premium_percent": pl.Float64, "highest_high": pl.Decimal(18, 2), "stop": pl.Decimal(18, 2),
         "stop_points": pl.Decimal(18, 2), "stop_percent": pl.Float64, "lots": pl.Int32, "verdict": pl.String,
@@ -183,7 +191,9 @@ def _live_row(
     percent = float(candidate["stop_percent"])
     failed = [p.name for p in predicates if not keeps(p.address, room)]
     if not stop_distance_allowed(low, stop - low, rules):
-        verdict = f"stop {percent:.2f} % away, allowed {params.min_stop_percent} to {params.max_stop_percent} %"
+        verdict = (
+            f"stop {percent:.2f} % away, allowed {params.min_stop_percent} to {params.max_stop_percent} %"
+        )
     elif affordable_lots(stop - low, rules) < 1:
         verdict = f"one lot risks more than Rs {params.r_value_rupees}"
     elif failed:
@@ -320,7 +330,7 @@ def explain_contract(
                 ending,
             )
         )
-    schema = {
+    schema: dict[str, Any] = {
         "confirmed_at": pl.String, "swing_at": pl.String, "swing_low": pl.Decimal(18, 2), "vwap": pl.Decimal(18, 2),
         "premium_percent": pl.Float64, "kind": pl.String, "verdict": pl.String, "fate": pl.String,
     }  # fmt: skip

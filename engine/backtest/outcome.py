@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.backtest.day_loop import MINUTE_MS
-from engine.execution.bar_path import MOMENT_MS
+from engine.execution.bar_path import MINUTE_MS, MOMENT_MS
 from engine.history.day import DayBars
 
 

@@ -38,7 +38,9 @@ def backtest(
     filters: Filters = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Days run side by side.")] = 2,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
-    crosscheck: Annotated[bool, typer.Option(help="Replay the fills through vectorbt (takes seconds).")] = False,
+    crosscheck: Annotated[
+        bool, typer.Option(help="Replay the fills through vectorbt (takes seconds).")
+    ] = False,
     data_folder: DataFolder = None,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +67,9 @@ def backtest(
 @app.command()
 def explain(
     day: Annotated[str, typer.Argument(metavar="DATE", help="Trading day, YYYY-MM-DD.")],
-    contract: Annotated[str | None, typer.Argument(help="Symbol, or strike and type such as 25400CE.")] = None,
+    contract: Annotated[
+        str | None, typer.Argument(help="Symbol, or strike and type such as 25400CE.")
+    ] = None,
     moment: Annotated[
         str | None, typer.Argument(metavar="[TIME]", help="Clock time HH:MM of the decision, IST.")
     ] = None,
@@ -118,9 +122,13 @@ def lab(
 @data.command("import")
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet or CSV files.")],
-    source: Annotated[str | None, typer.Option(help="Name to hold the bars under, e.g. the vendor's.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name to hold the bars under, e.g. the vendor's.")
+    ] = None,
     underlying: Underlying = None,
-    column_map: Annotated[Path | None, typer.Option("--map", help="YAML file that names the columns.")] = None,
+    column_map: Annotated[
+        Path | None, typer.Option("--map", help="YAML file that names the columns.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite days held with other bars.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Make any bad row an error.")] = False,
     data_folder: DataFolder = None,

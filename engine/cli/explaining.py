@@ -70,7 +70,9 @@ def run_explain(
         print_json(answer)
         return
     warn_simulated(bars.simulated)
-    console.print(f"{params.underlying} {date}, decided at {explained.decided_at} IST (close of the minute before)")
+    console.print(
+        f"{params.underlying} {date}, decided at {explained.decided_at} IST (close of the minute before)"
+    )
     for words in explained.slots:
         console.print(words, highlight=False)
     numbers = rows.drop("chosen", "option_type", "strike")
@@ -95,7 +97,9 @@ def _day(bars: "DayBars", answer: dict[str, Any], params: Any, predicates: Any, 
     warn_simulated(bars.simulated)
     _print(f"{params.underlying} {bars.date}: trades", shown)
     console.print()
-    _print("what was wanted of each slot, whenever it changed", decisions.drop("date", "candidates", "qualified"))
+    _print(
+        "what was wanted of each slot, whenever it changed", decisions.drop("date", "candidates", "qualified")
+    )
 
 
 def _closed_minute(bars: "DayBars", moment: str) -> int:

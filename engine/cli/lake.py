@@ -120,7 +120,16 @@ def run_list(
         return
     if days:
         rows: list[tuple[Any, ...]] = [
-            (e.underlying, e.date, e.source, e.quality, e.contracts, e.rows, e.gaps.missing, e.expiries[0] if e.expiries else "")
+            (
+                e.underlying,
+                e.date,
+                e.source,
+                e.quality,
+                e.contracts,
+                e.rows,
+                e.gaps.missing,
+                e.expiries[0] if e.expiries else "",
+            )
             for e in entries
         ]
         columns = ["underlying", "date", "source", "quality", "contracts", "bars", "missing", "first expiry"]
@@ -133,7 +142,9 @@ def run_list(
                  sum(e.gaps.missing for e in these))
             )  # fmt: skip
         columns = ["underlying", "source", "quality", "days", "first", "last", "bars", "missing"]
-    console.print(table(f"Lake at {lake.root}", columns, rows, right={"days", "bars", "missing", "contracts"}))
+    console.print(
+        table(f"Lake at {lake.root}", columns, rows, right={"days", "bars", "missing", "contracts"})
+    )
     warn_simulated(any(e.simulated for e in entries))
 
 
@@ -146,7 +157,10 @@ def run_check(data_folder: Path | None, as_json: bool) -> None:
     days = len(lake.entries()) if not problems else None
     if as_json:
         print_json(
-            {"problems": [{"path": str(p.path), "what": p.what, "remedy": p.remedy} for p in problems], "days": days}
+            {
+                "problems": [{"path": str(p.path), "what": p.what, "remedy": p.remedy} for p in problems],
+                "days": days,
+            }
         )
     elif problems:
         for problem in problems:
@@ -181,9 +195,7 @@ def run_simulate(
     lake = open_lake(data_folder)
     written: list[dt.date]
     with progress(f"simulate {underlying}", quiet=as_json) as step:
-        written = simulate(
-            lake, underlying, first, last, seed=seed, strikes_each_side=strikes, progress=step
-        )
+        written = simulate(lake, underlying, first, last, seed=seed, strikes_each_side=strikes, progress=step)
     if as_json:
         print_json({"underlying": underlying, "seed": seed, "written": written})
     else:

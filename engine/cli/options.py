@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from engine.history.lake import Lake
     from engine.params import SwingBreakParams
 
-DataFolder = Annotated[Path | None, typer.Option("--data", help="Data folder of the lake.", show_default="data/")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Data folder of the lake.", show_default="data/")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Underlying = Annotated[str | None, typer.Option("--underlying", "-u", help="NIFTY or BANKNIFTY.")]
 Source = Annotated[str | None, typer.Option("--source", help="Use only days from this source.")]
@@ -22,9 +24,12 @@ Day = Annotated[str | None, typer.Option("--date", "-d", help="One trading day, 
 Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Change a parameter: --set min_vwap_premium_percent=5")
 ]
-Filters = Annotated[list[str] | None, typer.Option("--filter", "-f", help="A saved filter of params/filters/.")]
+Filters = Annotated[
+    list[str] | None, typer.Option("--filter", "-f", help="A saved filter of params/filters/.")
+]
 ParamsName = Annotated[
-    str | None, typer.Option("--params", "-p", help="A name in params/ or a YAML file.", show_default="swing_break")
+    str | None,
+    typer.Option("--params", "-p", help="A name in params/ or a YAML file.", show_default="swing_break"),
 ]
 
 _PARAMS_OF = {"NIFTY": "swing_break", "BANKNIFTY": "swing_break_banknifty"}

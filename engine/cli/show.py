@@ -58,7 +58,9 @@ def progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int, obj
         yield step
 
 
-def table(title: str, columns: list[str], rows: list[tuple[Any, ...]], right: set[str] | None = None) -> Table:
+def table(
+    title: str, columns: list[str], rows: list[tuple[Any, ...]], right: set[str] | None = None
+) -> Table:
     """A plain table; columns named in `right` are aligned to the right, only the last one is ever folded."""
     made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for place, name in enumerate(columns):
@@ -86,7 +88,7 @@ def rupees(amount: Decimal | str) -> str:
     sign, digits = ("-" if value < 0 else ""), f"{abs(value):.2f}"
     whole, paise = digits.split(".")
     head, tail = whole[:-3], whole[-3:]
-    groups = []
+    groups: list[str] = []
     while len(head) > 2:
         groups.insert(0, head[-2:])
         head = head[:-2]

@@ -6,9 +6,7 @@ between two moments of a bar and *jumps* between bars; with quotes, only what bi
 Used by the backtest, by paper trading and by the practice exchange. Source: swing-break rules 5.1, 5.5.
 """
 
-import numpy as np
-
-from engine.compiled import njit
+from engine.compiled import int64, njit
 
 BUY = 1
 SELL = -1
@@ -146,4 +144,4 @@ def quote_fill(
 @njit(cache=True, forceinline=True)
 def inside_bar(fill: int, low: int, high: int) -> int:
     """A fill moved to the nearest price that the bar really traded; UNFILLED stays so."""
-    return UNFILLED if fill == UNFILLED else np.int64(min(max(fill, low), high))
+    return UNFILLED if fill == UNFILLED else int64(min(max(fill, low), high))

@@ -5,9 +5,8 @@ exchange; a difference of one tick or one lot is a difference. Source: swing-bre
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from engine.compiled import njit
+from engine.compiled import Row, njit
 from engine.strategy.swing_break import DESIRED_ORDER, NOBODY
 
 KEEP = 0
@@ -62,7 +61,7 @@ ORDER_EVENT = np.dtype(
 
 
 @njit(cache=True, forceinline=True)
-def same_order(a: npt.NDArray, b: npt.NDArray) -> bool:
+def same_order(a: Row, b: Row) -> bool:
     """Whether two DESIRED_ORDERs ask for the same: swing, trigger, limit, lots and planned stop."""
     return (
         a.contract == b.contract
@@ -76,7 +75,7 @@ def same_order(a: npt.NDArray, b: npt.NDArray) -> bool:
 
 
 @njit(cache=True, forceinline=True)
-def reconcile(desired: npt.NDArray, working: npt.NDArray) -> int:
+def reconcile(desired: Row, working: Row) -> int:
     """
     What to do about one slot.
 

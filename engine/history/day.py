@@ -175,7 +175,11 @@ class DayBars:
             quality=quality,
             source=source,
             simulated=simulated,
-            **grids,
+            open=grids["open"],
+            high=grids["high"],
+            low=grids["low"],
+            close=grids["close"],
+            volume=grids["volume"],
         )
 
 

@@ -8,7 +8,7 @@ bar itself included; the bar's own (high + low + close) / 3 while nothing was tr
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import njit
+from engine.compiled import int64, njit
 
 _Ints = npt.NDArray[np.int32]
 
@@ -34,12 +34,12 @@ def add_bar(
     numerator, denominator : int
         VWAP in ticks is their quotient; the denominator is positive.
     """
-    three = np.int64(high) + np.int64(low) + np.int64(close)
-    weighted += three * np.int64(volume)
-    traded += np.int64(volume)
+    three = int64(high) + int64(low) + int64(close)
+    weighted += three * int64(volume)
+    traded += int64(volume)
     if traded > 0:
         return weighted, traded, weighted, 3 * traded
-    return weighted, traded, three, np.int64(3)
+    return weighted, traded, three, int64(3)
 
 
 @njit(cache=True)
@@ -66,8 +66,8 @@ def session_vwap(
     numerator = np.zeros((contracts, minutes), np.int64)
     denominator = np.zeros((contracts, minutes), np.int64)
     for contract in range(contracts):
-        weighted, traded = np.int64(0), np.int64(0)
-        above, below = np.int64(0), np.int64(0)
+        weighted, traded = int64(0), int64(0)
+        above, below = int64(0), int64(0)
         for minute in range(minutes):
             if valid[contract, minute]:
                 weighted, traded, above, below = add_bar(

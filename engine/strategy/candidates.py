@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import njit
+from engine.compiled import Row, Rows, njit
 from engine.history.vwap import add_bar
 from engine.strategy.filters import NO_RANK, has_vwap_premium, in_price_range
 from engine.strategy.rules import Rules
@@ -84,14 +84,14 @@ def level_names(filters: tuple[str, ...]) -> tuple[str, ...]:
 class Pool(NamedTuple):
     """Candidates of a day."""
 
-    slots: npt.NDArray  # SLOT[C]
-    active: npt.NDArray[np.int32]  # contracts that have a candidate, ascending, in active[:count[0]]
-    count: npt.NDArray[np.int64]  # [1]
+    slots: Rows  # SLOT[C]
+    active: npt.NDArray[np.int32]  # contracts that have a candidate, ascending, in active[:size[0]]
+    size: npt.NDArray[np.int64]  # [1]
     funnel: npt.NDArray[np.int64]  # candidates per level
 
 
 @njit(cache=True)
-def new_pool(slots: npt.NDArray, funnel: npt.NDArray[np.int64]) -> Pool:
+def new_pool(slots: Rows, funnel: npt.NDArray[np.int64]) -> Pool:
     """An empty pool over zeroed SLOT[C]."""
     return Pool(slots, np.zeros(len(slots), np.int32), np.zeros(1, np.int64), funnel)
 
@@ -110,17 +110,17 @@ def drop(pool: Pool, contract: int) -> None:
         return
     count_levels(pool, contract)
     pool.slots[contract].active = False
-    n = pool.count[0]
+    n = pool.size[0]
     place = 0
     while pool.active[place] != contract:
         place += 1
     for k in range(place, n - 1):
         pool.active[k] = pool.active[k + 1]
-    pool.count[0] = n - 1
+    pool.size[0] = n - 1
 
 
 @njit(cache=True)
-def take(pool: Pool, event: npt.NDArray) -> None:
+def take(pool: Pool, event: Row) -> None:
     """Apply one stage-1 outcome (a LOW_EVENT) to its contract's slot."""
     contract = event.contract
     if event.action == REMOVE:
@@ -130,13 +130,13 @@ def take(pool: Pool, event: npt.NDArray) -> None:
     if slot.active:
         count_levels(pool, contract)
     else:
-        n = pool.count[0]
+        n = pool.size[0]
         place = n
         while place > 0 and pool.active[place - 1] > contract:
             pool.active[place] = pool.active[place - 1]
             place -= 1
         pool.active[place] = contract
-        pool.count[0] = n + 1
+        pool.size[0] = n + 1
     slot.active = True
     slot.conf_minute = event.minute
     slot.swing_index = event.swing_index
@@ -242,7 +242,7 @@ def record_low(
     contract: int,
     rules: Rules,
     funnel: npt.NDArray[np.int64],
-    out: npt.NDArray,
+    out: Rows,
 ) -> tuple[bool, int]:
     """
     Judge the swing low just confirmed by bar `conf` and write its LOW_EVENT.
@@ -280,7 +280,7 @@ def swing_lows(
     rules: Rules,
     votes: Votes,
     funnel: npt.NDArray[np.int64],
-    out: npt.NDArray,
+    out: Rows,
     found: int,
 ) -> int:
     """All stage-1 outcomes of one contract's day, appended to out[found:]; returns the new count."""
@@ -304,7 +304,7 @@ def day_lows(
     valid: npt.NDArray[np.bool_],
     rules: Rules,
     funnel: npt.NDArray[np.int64],
-    out: npt.NDArray,
+    out: Rows,
 ) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """
     Stage-1 outcomes of a whole day and their order by minute.

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba import carray, cfunc, from_dtype, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-from engine.compiled import njit
+from engine.compiled import Rows, njit
 from engine.errors import ParamsError
 from engine.params import project_folder
 
@@ -194,6 +193,6 @@ def _call_address(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG00
 
 
 @njit(cache=True)
-def keeps(address: int, row: npt.NDArray) -> bool:
+def keeps(address: int, row: Rows) -> bool:
     """Call a compiled predicate on row[0] of a CANDIDATE[1] array."""
     return _call_address(address, row) != 0

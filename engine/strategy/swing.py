@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import njit
+from engine.compiled import Rows, int64, njit
 from engine.errors import DataError
 from engine.strategy.lanes import both_above, both_below
 
@@ -115,10 +115,10 @@ def _new_swing(
 ) -> SwingState:
     if kind == HIGH:
         k = _highest(high, base + 1, i)
-        price = np.int64(high[k])
+        price = int64(high[k])
     else:
         k = _lowest(low, base + 1, i)
-        price = np.int64(low[k])
+        price = int64(low[k])
     for block in range((k + 1) // BLOCK, i // BLOCK + 1):
         votes.up_once[block] = 0
         votes.up_twice[block] = 0
@@ -172,7 +172,7 @@ def _high_due(
     first = base + 1
     block = first // BLOCK
     at = block * BLOCK
-    edge, last = np.int64(low[i]), np.int64(close[i])
+    edge, last = int64(low[i]), int64(close[i])
     if i <= at + 2 * BLOCK <= len(low):  # nearly always: two blocks, no branch
         near = both_above(low, close, at, edge, last) & _window(at, first, i)
         far = both_above(low, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
@@ -188,7 +188,7 @@ def _high_due(
         else:
             beaten = 0
             for k in range(len(low) - at):
-                beaten |= np.int64(low[at + k] > edge and close[at + k] > last) << k
+                beaten |= int64(low[at + k] > edge and close[at + k] > last) << k
         beaten &= _window(at, first, i)
         due |= beaten & once[each]
         once[each] |= np.uint8(beaten)
@@ -203,7 +203,7 @@ def _low_due(
     first = base + 1
     block = first // BLOCK
     at = block * BLOCK
-    edge, last = np.int64(high[i]), np.int64(close[i])
+    edge, last = int64(high[i]), int64(close[i])
     if i <= at + 2 * BLOCK <= len(high):  # nearly always: two blocks, no branch
         near = both_below(high, close, at, edge, last) & _window(at, first, i)
         far = both_below(high, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
@@ -219,7 +219,7 @@ def _low_due(
         else:
             beaten = 0
             for k in range(len(high) - at):
-                beaten |= np.int64(high[at + k] < edge and close[at + k] < last) << k
+                beaten |= int64(high[at + k] < edge and close[at + k] < last) << k
         beaten &= _window(at, first, i)
         due |= beaten & once[each]
         once[each] |= np.uint8(beaten)
@@ -267,7 +267,7 @@ def _vote_in_order(
                     return NEW, _new_swing(high, low, i, LOW, base, votes)
                 k = _lowest(low, base + 1, i)
                 if low[k] < price:
-                    return UPDATE, SwingState(LOW, np.int64(low[k]), k, i + 1, False)
+                    return UPDATE, SwingState(LOW, int64(low[k]), k, i + 1, False)
         elif (
             low[i] < low[j]
             and close[i] < close[j]
@@ -277,7 +277,7 @@ def _vote_in_order(
                 return NEW, _new_swing(high, low, i, HIGH, base, votes)
             k = _highest(high, base + 1, i)
             if high[k] > price:
-                return UPDATE, SwingState(HIGH, np.int64(high[k]), k, i + 1, False)
+                return UPDATE, SwingState(HIGH, int64(high[k]), k, i + 1, False)
     return NO_EVENT, SwingState(last, price, base, i + 1, state.deeper)
 
 
@@ -354,7 +354,7 @@ def _detect(
     low: npt.NDArray[np.int32],
     close: npt.NDArray[np.int32],
     rule: SwingRule,
-    out: npt.NDArray,
+    out: Rows,
 ) -> int:
     n = len(high)
     votes = new_votes(n)

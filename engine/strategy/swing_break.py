@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.compiled import njit
+from engine.compiled import Row, Rows, njit
 from engine.history.day import DayBars
 from engine.market.prices import TICKS_PER_RUPEE
 from engine.params import SwingBreakParams
@@ -82,7 +82,7 @@ class Choice(NamedTuple):
 
 
 @njit(cache=True)
-def describe(day: Day, slot: npt.NDArray, contract: int, minute: int, row: npt.NDArray) -> None:
+def describe(day: Day, slot: Row, contract: int, minute: int, row: Rows) -> None:
     """Fill a CANDIDATE row from a judged slot."""
     row.minute = minute
     row.contract = contract
@@ -116,7 +116,7 @@ def judge(
     minute: int,
     rules: Rules,
     predicates: npt.NDArray[np.int64],
-    row: npt.NDArray,
+    row: Rows,
     stop: int,
 ) -> None:
     """Stage 2 for one candidate whose stop would stand at `stop` (ticks)."""
@@ -161,13 +161,13 @@ def age(day: Day, pool: Pool, contract: int, minute: int) -> bool:
 def close_minute(
     day: Day,
     minute: int,
-    events: npt.NDArray,
+    events: Rows,
     order: npt.NDArray[np.int32],
     pool: Pool,
     blocked: npt.NDArray[np.bool_],
     rules: Rules,
     predicates: npt.NDArray[np.int64],
-    row: npt.NDArray,
+    row: Rows,
     bar_in_progress: bool,
 ) -> tuple[Choice, Choice]:
     """
@@ -201,7 +201,7 @@ def close_minute(
     ce_rank, pe_rank = best_rank
     seen_ce, seen_pe, ok_ce, ok_pe = 0, 0, 0, 0
     place = 0
-    while place < pool.count[0]:
+    while place < pool.size[0]:
         contract = pool.active[place]
         if not age(day, pool, contract, minute):
             drop(pool, contract)
@@ -231,7 +231,7 @@ def close_minute(
 
 
 @njit(cache=True)
-def desire(slot: npt.NDArray, contract: int, rules: Rules, out: npt.NDArray) -> None:
+def desire(slot: Row, contract: int, rules: Rules, out: Rows) -> None:
     """The entry order wanted for a chosen candidate (rules 5.1, 5.5), written to a DESIRED_ORDER."""
     out.contract = contract
     out.conf_minute = slot.conf_minute
@@ -265,12 +265,12 @@ def _trace(
     day: Day,
     rules: Rules,
     predicates: npt.NDArray[np.int64],
-    events: npt.NDArray,
-    slots: npt.NDArray,
-    row: npt.NDArray,
+    events: Rows,
+    slots: Rows,
+    row: Rows,
     funnel: npt.NDArray[np.int64],
     bar_in_progress: bool,
-    out: npt.NDArray,
+    out: Rows,
 ) -> None:
     _, order, first = day_lows(day.high, day.low, day.close, day.volume, day.valid, rules, funnel, events)
     pool = new_pool(slots, funnel)

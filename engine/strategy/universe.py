@@ -10,9 +10,7 @@ from engine.params import SwingBreakParams
 
 
 def at_the_money(spot: Decimal, rounding_rupees: int) -> int:
-    """
-    Spot (rupees) rounded to the nearest multiple, in whole rupees; a spot just between goes to the even one.
-    """
+    """Spot rounded to the nearest multiple, both whole rupees; a spot just between goes to the even one."""
     multiple = (spot / rounding_rupees).quantize(Decimal(1), ROUND_HALF_EVEN)
     return int(multiple) * rounding_rupees
 
