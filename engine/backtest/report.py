@@ -181,7 +181,7 @@ def _slot(name: str) -> str:
 
 
 def _banner(result: Result) -> str:
-    if result.simulated:
+    if not result.simulated:
         return ""
     return (
         f'<p class="banner" role="alert"><b>{SIMULATED_LABEL}</b> These prices were made by a model. '

@@ -171,13 +171,11 @@ def contract_day(
     figure.update_yaxes(title="Rs", row=1, col=1)
     figure.update_yaxes(title="units", row=2, col=1)
     _clock_axis(figure)
-    return finish(
-        figure,
-        title,
-        simulated=simulated,
-        subtitle="1-minute bars, IST; shaded: a candidate, low to stop",
-        height=560,
-    )
+    edge = dt.timedelta(minutes=4)
+    first, *_, last = wall_clock(bars["ts"][[0, -1]])
+    figure.update_xaxes(range=[first - edge, last + edge])
+    shaded = "" if candidates is None else "; shaded: a candidate, from its low to its stop"
+    return finish(figure, title, simulated=simulated, subtitle=f"1-minute bars, IST{shaded}", height=560)
 
 
 def _level(
