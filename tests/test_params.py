@@ -213,7 +213,7 @@ def test_overrides_as_a_notebook_gives_them():
 def test_a_name_means_a_file_of_the_params_folder():
     assert params_path("swing_break") == FOLDER / "swing_break.yaml"
     assert params_path("here/mine") == Path("here/mine")
-    with pytest.raises(ParamsError, match="params/ holds .*swing_break"):
+    with pytest.raises(ParamsError, match=r"params/ holds .*swing_break"):
         load_params("swing_brake")
 
 

@@ -13,14 +13,14 @@ KINDS = ("CE", "PE")
 
 @dataclass(frozen=True)
 class Reading:
-    """How the rules are read where they leave a choice or a fault is to be explained; all True = by the rules."""
+    """How the rules are read where they leave a choice; the defaults are the reading in force."""
 
-    gap_stop_pays_the_worse_end: bool = True  # a stop gone to market between two moments
+    gap_stop_pays_the_worse_end: bool = False  # a stop gone to market between two moments
     fill_voids_what_is_on_its_way: bool = True  # a change of a filled order is not a new order
     late_fill_is_closed: bool = True  # a fill after the latch or the forced exit is bought back at once
     stop_counts_the_last_closed_bar: bool = True  # though the changed order has not arrived yet
     reject_by_last_trade: bool = True  # not by the last closed bar
-    forced_exit_as_asked: bool = True  # also within the last quarter of an hour of the session
+    forced_exit_as_asked: bool = False  # also within the last quarter of an hour of the session
     stop_sees_what_it_woke_into: bool = True  # price already beyond a stop when it goes live
 
 
