@@ -195,9 +195,6 @@ def _close_position(
         record.counts[REALISED] += trade.pnl
         role = PROTECTIVE_STOP if reason == STOP else MARKET_EXIT
         _log_exit(record, minute, ms, position, role, FILLED, fill)
-        if reason in (STOP, STOP_GAP) and trade.entry_minute == minute:
-            trade.ambiguous = True
-            record.counts[AMBIGUOUS] += 1
     n = book.size[0]
     place = 0
     while book.held[place] != contract:
@@ -233,8 +230,22 @@ def _ask_all_exits(book: Book, reason: int, at_ms: int) -> None:
 
 
 @njit(cache=True)
+def _last_price(day: Day, setup: Setup, contract: int, minute: int, moment: int) -> int:
+    """Price (ticks) last traded before a moment of a minute; a price beyond any trigger when there was none."""
+    if moment > 0 and day.valid[contract, minute]:
+        return price_at(
+            day.open[contract, minute], day.high[contract, minute], day.low[contract, minute],
+            day.close[contract, minute], moment - 1, setup.path,
+        )  # fmt: skip
+    last = minute - 1
+    while last >= 0 and not day.valid[contract, last]:
+        last -= 1
+    return day.close[contract, last] if last >= 0 else 2**31 - 1
+
+
+@njit(cache=True)
 def _apply_pending(
-    day: Day, setup: Setup, book: Book, pool: Pool, record: Record, minute: int, ms: int
+    day: Day, setup: Setup, book: Book, pool: Pool, record: Record, minute: int, moment: int, ms: int
 ) -> None:
     """Let what was asked of the exchange and has now arrived take effect."""
     lot = setup.rules.lot_size
@@ -253,15 +264,12 @@ def _apply_pending(
             slot.triggered = False
         if action == CANCEL:
             continue
-        last = minute
-        while last >= 0 and not (day.valid[asked.contract, last] and last * MINUTE_MS + MOMENT_MS[3] < ms):
-            last -= 1
         number = slot.number
         if slot.order.contract == NOBODY:
             record.counts[ORDER_NUMBERS] += 1
             number = record.counts[ORDER_NUMBERS]
         # the exchange refuses a SELL stop whose trigger the market has already reached
-        if last >= 0 and asked.trigger >= day.close[asked.contract, last]:
+        if asked.trigger >= _last_price(day, setup, asked.contract, minute, moment):
             _log(record, minute, ms, number, ENTRY, REJECTED, asked, asked.lots * lot, 0)
             continue
         event = PLACED if slot.order.contract == NOBODY else MODIFIED
@@ -353,6 +361,7 @@ def _open_position(
         drop(pool, contract)
     slot.order.contract = NOBODY
     slot.triggered = False
+    slot.next_ms = NOT_PENDING  # a change still on its way finds the order filled
 
 
 @njit(cache=True)
@@ -385,31 +394,33 @@ def _play_position(
     if position.stop_live_ms > ms:
         return False
     was = position.stop_triggered
-    # a stop triggered earlier and still unfilled has gone to market by now
+    high, low = day.high[contract, minute], day.low[contract, minute]
     if was and ms - position.triggered_ms >= setup.stop_unfilled_ms:
-        fill = slipped(price, BUY, setup.slip_ticks, setup.slip_basis_points)
+        # triggered earlier and still unfilled: it went to market somewhere between the two prices, so the worse
+        fill = slipped(max(previous, price), BUY, setup.slip_ticks, setup.slip_basis_points)
         reason = STOP_GAP
-        came_back, resting = stop_limit_fill(
-            BUY, position.stop, position.stop_limit, True, previous, price, moment == 0,
+    else:
+        triggered, fill = stop_limit_fill(
+            BUY, position.stop, position.stop_limit, was, previous, price, moment == 0,
             setup.slip_ticks, setup.slip_basis_points,
         )  # fmt: skip
-        if came_back and resting != UNFILLED:
-            fill, reason = resting, STOP
-        fill = inside_bar(fill, day.low[contract, minute], day.high[contract, minute])
-        _close_position(book, record, contract, minute, moment, ms, fill, reason)
-        return True
-    triggered, fill = stop_limit_fill(
-        BUY, position.stop, position.stop_limit, was, previous, price, moment == 0,
-        setup.slip_ticks, setup.slip_basis_points,
-    )  # fmt: skip
-    if triggered and not was:
-        position.stop_triggered = True
-        position.triggered_ms = ms
-        _log_exit(record, minute, ms, position, PROTECTIVE_STOP, TRIGGERED, 0)
-    if fill == UNFILLED:
-        return False
-    fill = inside_bar(fill, day.low[contract, minute], day.high[contract, minute])
-    _close_position(book, record, contract, minute, moment, ms, fill, STOP)
+        reason = STOP
+        if triggered and not was:
+            position.stop_triggered = True
+            position.triggered_ms = ms
+            _log_exit(record, minute, ms, position, PROTECTIVE_STOP, TRIGGERED, 0)
+        if fill == UNFILLED:
+            return False
+    trade = record.trades[position.trade]
+    if (
+        trade.entry_minute == minute
+        and trade.entry_moment > 0
+        and day.close[contract, minute] < position.stop
+    ):
+        # the bar's high may have come before the entry; the worse order is taken and counted
+        trade.ambiguous = True
+        record.counts[AMBIGUOUS] += 1
+    _close_position(book, record, contract, minute, moment, ms, inside_bar(fill, low, high), reason)
     return True
 
 
@@ -498,7 +509,7 @@ def _play_moment(
 ) -> None:
     """Orders and positions at one moment of a minute."""
     ms = minute * MINUTE_MS + MOMENT_MS[moment]
-    _apply_pending(day, setup, book, pool, record, minute, ms)
+    _apply_pending(day, setup, book, pool, record, minute, moment, ms)
     if minute == setup.exit_minute and moment == 0:
         _ask_all_exits(book, TIME_EXIT, ms + setup.latency_ms)
     place = 0
@@ -530,7 +541,7 @@ def _play_minute(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, nothing: Row
 ) -> None:
     """Orders and positions through the moments of one minute."""
-    _apply_pending(day, setup, book, pool, record, minute, minute * MINUTE_MS)
+    _apply_pending(day, setup, book, pool, record, minute, 0, minute * MINUTE_MS)
     if not _stays_quiet(setup, day, book, record, minute):
         for moment in range(MOMENTS):
             _play_moment(setup, day, book, pool, record, minute, moment, nothing)

@@ -41,7 +41,7 @@ TRADE = np.dtype(
         ("exit_price", np.int32),  # ticks; 0 when invalid
         ("reason", np.int32),  # place in EXIT_REASONS
         ("gap_minutes", np.int32),  # minutes held without a bar of the contract: its stop could not be seen
-        ("ambiguous", np.bool_),  # entry and stop fell into one bar; the worse order was taken
+        ("ambiguous", np.bool_),  # entry and stop in one bar that closed below the stop: worse order taken
         ("invalid", np.bool_),  # no price to close it: P&L unknown
         ("planned_risk", np.int64),  # paise, planned stop - swing low
         ("risk", np.int64),  # paise, placed stop - entry

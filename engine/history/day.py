@@ -6,7 +6,7 @@ never a zero price. The number of minutes comes from the calendar of that date.
 
 import datetime as dt
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from engine.errors import DataError
 
 REQUIRED_COLUMNS = ("symbol", "strike", "option_type", "minute", "open", "high", "low", "close", "volume")
 DEFAULT_MINUTES = 375
+USUAL_OPEN = 9 * 60 + 15
 Quality = Literal["ohlcv", "close_only"]
 
 
@@ -66,7 +67,14 @@ class DayBars:
     quality: Quality = "ohlcv"
     source: str = "frame"
     simulated: bool = False
-    open_minute: int = field(default=9 * 60 + 15)
+
+    @property
+    def open_minute(self) -> int:
+        """Minute of the day (IST) at which minute 0 starts: 555 for 09:15, another on muhurat days."""
+        from engine.market.calendar import session
+
+        opened = session(self.date) if self.date is not None else None
+        return opened.open.hour * 60 + opened.open.minute if opened is not None else USUAL_OPEN
 
     @property
     def contracts(self) -> int:
