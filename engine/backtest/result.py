@@ -158,7 +158,9 @@ class Result:
             "charges": str(charged.quantize(Decimal("0.01"))),
             "net_pnl": str((gross - charged).quantize(Decimal("0.01"))),
             "charges_by_component": {name: str(value) for name, value in self.charges.items()},
-            "exit_reasons": dict(self.trades["exit_reason"].value_counts(sort=True).iter_rows()),
+            "exit_reasons": dict(
+                self.trades.group_by("exit_reason").len().sort("len", "exit_reason", descending=[True, False]).iter_rows()
+            ),
             "day_stops": int(daily["latch"].eq("day_stop").sum()),
             "day_targets": int(daily["latch"].eq("day_target").sum()),
             "funnel": {rule: reached for rule, reached, _ in self.funnel.iter_rows()},
