@@ -9,13 +9,29 @@ chooses the entry orders. Positions and cash are vectorbt's own. Of the engine o
 Importing this module imports vectorbt.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from vectorbt.portfolio.enums import Direction
 from vectorbt.portfolio.nb import order_nb, order_nothing_nb
 
+from engine.bench.vectorbt_book import (
+    HELD,
+    NEVER,
+    NOBODY,
+    NOTES,
+    PLAN,
+    WATCHED,
+    Book,
+    Context,
+    OrderOf,
+    Row,
+    ask,
+    forget,
+    open_counts,
+    same_plan,
+)
+from engine.bench.vectorbt_swings import Job, Swings, find_swings
 from engine.compiled import njit
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
 from engine.execution.ledger import (
@@ -28,226 +44,16 @@ from engine.execution.ledger import (
     TIME_EXIT,
 )
 from engine.execution.matching import BUY, SELL, UNFILLED, inside_bar, slipped, stop_limit_fill
-from engine.execution.risk import CE, PE, Limits, loss_reached, may_open, target_reached
+from engine.execution.risk import CE, PE, loss_reached, may_open, target_reached
 from engine.market.prices import PAISE_PER_TICK
-from engine.strategy.filters import NO_RANK, has_vwap_premium, in_price_range, rank, stop_distance_allowed
-from engine.strategy.rules import Rules
-
-NOBODY = -1
-NEVER = 2**62
-
-SWING_EVENT = np.dtype(
-    [
-        ("next", np.int32),  # another event confirmed by the same minute; -1 ends the chain
-        ("column", np.int32),
-        ("passed", np.bool_),  # stage 1: the low becomes its contract's candidate; else it empties the place
-        ("base", np.int32),  # minute of the extreme
-        ("low", np.int32),  # ticks
-        ("highest", np.int32),  # ticks, of the bars after the extreme up to the confirmation
-        ("after", np.int32),  # bars after the extreme up to the confirmation
-    ],
-    align=True,
-)
-
-PLAN = np.dtype(
-    [
-        ("column", np.int32),  # NOBODY when no entry order is wanted
-        ("confirmed", np.int32),  # minute
-        ("base", np.int32),  # minute
-        ("trigger", np.int32),  # ticks
-        ("limit", np.int32),  # ticks
-        ("lots", np.int32),
-        ("stop", np.int32),  # ticks
-    ],
-    align=True,
-)
-
-WORKING = np.dtype(
-    [("plan", PLAN), ("triggered", np.bool_), ("asked", PLAN), ("asked_ms", np.int64)], align=True
-)
-
-CONTRACT = np.dtype(
-    [
-        ("watched", np.bool_),  # has a candidate
-        ("confirmed", np.int32),
-        ("base", np.int32),
-        ("low", np.int32),  # ticks
-        ("highest", np.int32),  # ticks
-        ("after", np.int32),
-        ("stop", np.int32),  # ticks, as judged last
-        ("lots", np.int32),
-        ("rank", np.int64),
-        ("mark", np.int64),  # ticks; from here on: of its open position
-        ("entry", np.int64),  # ticks
-        ("sold_stop", np.int64),  # ticks
-        ("triggered", np.bool_),
-        ("triggered_ms", np.int64),
-        ("exit_reason", np.int32),
-    ],
-    align=True,
-)
-
-CURSOR = np.dtype([("moment", np.int64), ("stage", np.int64), ("place", np.int64), ("latch", np.int64)])
-NOTE = np.dtype([("moment", np.int32), ("reason", np.int32), ("stop", np.int32)], align=True)
+from engine.strategy.filters import NO_RANK, rank, stop_distance_allowed
 
 # where in a moment the order function goes on when it is called again
 BEGIN, HOLDINGS, ENTRIES, LIMITS, SETTLE = 0, 1, 2, 3, 4
 
 
-class Job(NamedTuple):
-    """Bars and rules. N columns, R rows, G groups; bars are contract-major, as an indicator reads them."""
-
-    open: npt.NDArray[np.int32]  # [N, R] ticks
-    high: npt.NDArray[np.int32]
-    low: npt.NDArray[np.int32]
-    close: npt.NDArray[np.int32]
-    volume: npt.NDArray[np.int32]
-    valid: npt.NDArray[np.bool_]
-    strike: npt.NDArray[np.int32]  # [N] rupees
-    is_call: npt.NDArray[np.bool_]
-    minutes: npt.NDArray[np.int64]  # [G] length of the session
-    lot: npt.NDArray[np.int64]
-    entry_from: npt.NDArray[np.int64]
-    entry_until: npt.NDArray[np.int64]
-    exit_minute: npt.NDArray[np.int64]
-    rules: Rules
-    limits: Limits
-    path: int
-    slip_ticks: int
-    slip_basis_points: int
-    stop_unfilled_ms: int
-
-
-class Swings(NamedTuple):
-    """Judged swing lows by group and confirming minute."""
-
-    first: npt.NDArray[np.int32]  # [G, R] place of the first event of a minute, -1 = none
-    events: npt.NDArray  # SWING_EVENT
-    count: npt.NDArray[np.int64]  # [1]
-    handed: bool  # found beforehand; else every group searches its own
-
-
-class Book(NamedTuple):
-    """State of the group in progress, and a note on each order."""
-
-    contracts: npt.NDArray  # CONTRACT[widest group]
-    working: npt.NDArray  # WORKING[2], CE and PE
-    watched: npt.NDArray[np.int64]  # columns with a candidate
-    held: npt.NDArray[np.int64]  # columns with a position
-    counts: npt.NDArray[np.int64]  # watched, held, notes
-    cursor: npt.NDArray  # CURSOR[1]
-    notes: npt.NDArray  # NOTE[max orders], by order record
-
-
-WATCHED, HELD, NOTES = 0, 1, 2
-
-
 @njit
-def literal_lows(
-    high: npt.NDArray, low: npt.NDArray, close: npt.NDArray, n: int, exact_second_vote: bool, up: npt.NDArray,
-    down: npt.NDArray, found: npt.NDArray,
-) -> int:  # fmt: skip
-    """
-    Swing lows of bars 0..n-1, bar by bar: rule 3.1 as it is written down.
-
-    Returns
-    -------
-    Rows written to found[:, 3]: confirming bar, extreme bar, 1 for a new low and 0 for an update.
-    """
-    up[:n] = 0
-    down[:n] = 0
-    last, price, base, lows = 0, 0, -1, 0
-    for i in range(1, n):
-        h, lo, c = high[i], low[i], close[i]
-        for j in range(base + 1, i):
-            if h > high[j] and c > close[j]:
-                up[j] += 1
-                if up[j] < 2 or (exact_second_vote and up[j] > 2):
-                    continue
-                k = base + 1
-                for m in range(base + 2, i + 1):
-                    if low[m] < low[k]:
-                        k = m
-                if last != -1 or low[k] < price:
-                    if last != -1:
-                        up[:i] = 0
-                        down[:i] = 0
-                    found[lows, 0], found[lows, 1], found[lows, 2] = i, k, last != -1
-                    lows += 1
-                    last, price, base = -1, low[k], k
-                    break
-            elif lo < low[j] and c < close[j]:
-                down[j] += 1
-                if down[j] < 2 or (exact_second_vote and down[j] > 2):
-                    continue
-                k = base + 1
-                for m in range(base + 2, i + 1):
-                    if high[m] > high[k]:
-                        k = m
-                if last != 1 or high[k] > price:
-                    if last != 1:
-                        up[:i] = 0
-                        down[:i] = 0
-                    last, price, base = 1, high[k], k
-                    break
-    return lows
-
-
-@njit
-def find_swings(job: Job, swings: Swings, group: int, from_col: int, to_col: int) -> None:
-    """Search and judge the swing lows of one day."""
-    rows = job.high.shape[1]
-    high, low, close = np.empty(rows, np.int32), np.empty(rows, np.int32), np.empty(rows, np.int32)
-    minute = np.empty(rows, np.int32)
-    above, below = np.empty(rows, np.int64), np.empty(rows, np.int64)  # VWAP as a fraction, ticks
-    up, down = np.empty(rows, np.int32), np.empty(rows, np.int32)
-    found = np.empty((rows, 3), np.int32)
-    for column in range(from_col, to_col):
-        n = 0
-        paid, traded = np.int64(0), np.int64(0)
-        for m in range(job.minutes[group]):
-            if not job.valid[column, m]:
-                continue
-            high[n], low[n], close[n] = job.high[column, m], job.low[column, m], job.close[column, m]
-            minute[n] = m
-            typical = np.int64(high[n]) + low[n] + close[n]  # three times it
-            paid += typical * job.volume[column, m]
-            traded += job.volume[column, m]
-            above[n], below[n] = (paid, 3 * traded) if traded > 0 else (typical, np.int64(3))
-            n += 1
-        origin = -1
-        for k in range(literal_lows(high, low, close, n, job.rules.swing.exact_second_vote, up, down, found)):
-            conf, base = found[k, 0], found[k, 1]
-            if found[k, 2] or job.rules.updated_vwap:
-                origin = base
-            passed = False
-            if in_price_range(low[base], job.rules):
-                passed = has_vwap_premium(np.int64(low[base]), above[origin], below[origin], job.rules)
-                if not passed and not job.rules.remove_failed:
-                    continue
-            event = swings.events[swings.count[0]]
-            event.next = swings.first[group, minute[conf]]
-            swings.first[group, minute[conf]] = swings.count[0]
-            swings.count[0] += 1
-            event.column = column
-            event.passed = passed
-            event.base = minute[base]
-            event.low = low[base]
-            event.highest = high[base] if conf == base else high[base + 1 : conf + 1].max()
-            event.after = conf - base
-
-
-@njit
-def find_all_swings(job: Job, swings: Swings, group_lens: npt.NDArray[np.int64]) -> None:
-    """Search and judge the swing lows of every day, to hand them to a simulation."""
-    column = 0
-    for group in range(len(group_lens)):
-        find_swings(job, swings, group, column, column + group_lens[group])
-        column += group_lens[group]
-
-
-@njit
-def begin_day(c: Any, job: Job, swings: Swings, book: Book) -> Any:
+def begin_day(c: Context, job: Job, swings: Swings, book: Book) -> Any:
     """`pre_group_func_nb`: clear the book and search the day's swings."""
     book.counts[WATCHED] = 0
     book.counts[HELD] = 0
@@ -266,31 +72,6 @@ def begin_day(c: Any, job: Job, swings: Swings, book: Book) -> Any:
 
 
 @njit
-def same_plan(a: npt.NDArray, b: npt.NDArray) -> bool:
-    """Whether two plans ask for the same order."""
-    if a.column == NOBODY or b.column == NOBODY:
-        return a.column == b.column
-    return (
-        a.column == b.column
-        and a.confirmed == b.confirmed
-        and a.base == b.base
-        and a.trigger == b.trigger
-        and a.limit == b.limit
-        and a.lots == b.lots
-        and a.stop == b.stop
-    )
-
-
-@njit
-def ask(slot: npt.NDArray, plan: npt.NDArray, ms: int) -> None:
-    """Send a plan, unless just that stands or is on its way."""
-    standing = slot.asked if slot.asked_ms != NEVER else slot.plan
-    if not same_plan(plan, standing):
-        slot.asked = plan
-        slot.asked_ms = ms
-
-
-@njit
 def end_day(book: Book, reason: int, ms: int) -> None:
     """Ask for the exit of every position and for the cancelling of every entry order."""
     for k in range(book.counts[HELD]):
@@ -304,7 +85,7 @@ def end_day(book: Book, reason: int, ms: int) -> None:
 
 
 @njit
-def arrive(c: Any, job: Job, book: Book, ms: int) -> None:
+def arrive(c: Context, job: Job, book: Book, ms: int) -> None:
     """Let what was asked take effect; a trigger the market has already reached is refused."""
     for kind in range(2):
         slot = book.working[kind]
@@ -327,7 +108,7 @@ def arrive(c: Any, job: Job, book: Book, ms: int) -> None:
 
 
 @njit
-def is_quiet(c: Any, job: Job, book: Book) -> bool:
+def is_quiet(c: Context, job: Job, book: Book) -> bool:
     """Whether nothing can happen in this bar; then the marks go to the closes."""
     worst = (c.last_cash[c.group] - c.init_cash[c.group]) * PAISE_PER_TICK
     for k in range(book.counts[HELD]):
@@ -362,7 +143,7 @@ def is_quiet(c: Any, job: Job, book: Book) -> bool:
 
 
 @njit
-def day_paise(c: Any, book: Book) -> int:
+def day_paise(c: Context, book: Book) -> Any:
     """Realised and open profit of the group, by vectorbt's cash and positions and the last traded prices."""
     total = c.last_cash[c.group] - c.init_cash[c.group]
     for k in range(book.counts[HELD]):
@@ -372,7 +153,7 @@ def day_paise(c: Any, book: Book) -> int:
 
 
 @njit
-def price_now(job: Job, column: int, minute: int, moment: int) -> int:
+def price_now(job: Job, column: int, minute: int, moment: int) -> Any:
     """Price (ticks) of a bar at one of its moments."""
     return price_at(
         job.open[column, minute], job.high[column, minute], job.low[column, minute], job.close[column, minute],
@@ -381,7 +162,7 @@ def price_now(job: Job, column: int, minute: int, moment: int) -> int:
 
 
 @njit
-def exit_fill(job: Job, contract: npt.NDArray, column: int, minute: int, moment: int, ms: int) -> Any:
+def exit_fill(job: Job, contract: Row, column: int, minute: int, moment: int, ms: int) -> Any:
     """Show an open position one moment; the fill (UNFILLED while it stays open) and its reason."""
     low, high = job.low[column, minute], job.high[column, minute]
     price = price_now(job, column, minute, moment)
@@ -404,7 +185,7 @@ def exit_fill(job: Job, contract: npt.NDArray, column: int, minute: int, moment:
 
 
 @njit
-def buy_back(c: Any, book: Book, index: int, fill: int, reason: int) -> Any:
+def buy_back(c: Context, book: Book, index: int, fill: int, reason: int) -> OrderOf:
     """Take a position off the book and return the order that closes it."""
     place = book.held[index]
     column = c.from_col + place
@@ -421,7 +202,7 @@ def buy_back(c: Any, book: Book, index: int, fill: int, reason: int) -> Any:
 
 
 @njit
-def sell_short(c: Any, job: Job, book: Book, kind: int, fill: int, highest: int) -> Any:
+def sell_short(c: Context, job: Job, book: Book, kind: int, fill: int, highest: int) -> OrderOf:
     """Put a position on the book and return the order that opens it."""
     slot = book.working[kind]
     plan = slot.plan
@@ -430,7 +211,6 @@ def sell_short(c: Any, job: Job, book: Book, kind: int, fill: int, highest: int)
     contract = book.contracts[place]
     ce, pe = open_counts(c, job, book)
     contract.mark = price_now(job, column, c.i, book.cursor[0].moment)
-    contract.entry = fill
     contract.sold_stop = max(plan.stop, highest + job.rules.stop_buffer)
     contract.triggered = False
     contract.exit_reason = OPEN if may_open(kind, ce, pe, job.limits) else LIMIT_BREACH
@@ -449,27 +229,7 @@ def sell_short(c: Any, job: Job, book: Book, kind: int, fill: int, highest: int)
 
 
 @njit
-def open_counts(c: Any, job: Job, book: Book) -> Any:
-    """Open CE and PE positions."""
-    ce = 0
-    for k in range(book.counts[HELD]):
-        ce += job.is_call[c.from_col + book.held[k]]
-    return ce, book.counts[HELD] - ce
-
-
-@njit
-def forget(book: Book, place: int) -> None:
-    """End a candidate."""
-    book.contracts[place].watched = False
-    k = 0
-    while book.watched[k] != place:
-        k += 1
-    book.counts[WATCHED] -= 1
-    book.watched[k] = book.watched[book.counts[WATCHED]]
-
-
-@njit
-def entry_fill(c: Any, job: Job, slot: npt.NDArray, moment: int) -> Any:
+def entry_fill(c: Context, job: Job, slot: Row, moment: int) -> Any:
     """Show an entry order one moment; the fill (UNFILLED while it rests) and the high of the bar so far."""
     column = slot.plan.column
     price = price_now(job, column, c.i, moment)
@@ -487,7 +247,7 @@ def entry_fill(c: Any, job: Job, slot: npt.NDArray, moment: int) -> Any:
 
 
 @njit
-def next_fill(c: Any, job: Job, swings: Swings, book: Book) -> Any:  # noqa: ARG001
+def next_fill(c: Context, job: Job, swings: Swings, book: Book) -> OrderOf:  # noqa: ARG001
     """`flex_order_func_nb`: the next fill of this bar, or column -1 when it has no more."""
     at = book.cursor[0]
     if c.call_idx == 0:
@@ -546,19 +306,23 @@ def next_fill(c: Any, job: Job, swings: Swings, book: Book) -> Any:  # noqa: ARG
                 fill = inside_bar(price, job.low[column, c.i], job.high[column, c.i])
                 return buy_back(c, book, at.place, fill, contract.exit_reason)
             at.place += 1
-        if at.moment == MOMENTS - 1 and at.latch == 0 and book.counts[HELD] > 0:
-            if target_reached(day_paise(c, book), job.limits):
-                at.latch = 2
-                end_day(book, DAY_TARGET, ms)
-                at.place = 0
-                continue
+        if (
+            at.moment == MOMENTS - 1
+            and at.latch == 0
+            and book.counts[HELD] > 0
+            and target_reached(day_paise(c, book), job.limits)
+        ):
+            at.latch = 2
+            end_day(book, DAY_TARGET, ms)
+            at.place = 0
+            continue
         at.moment += 1
         at.stage = BEGIN
     return -1, order_nothing_nb()
 
 
 @njit
-def watch(c: Any, swings: Swings, book: Book) -> None:
+def watch(c: Context, swings: Swings, book: Book) -> None:
     """Let the swing lows confirmed by this bar take or empty their contracts' places."""
     place = swings.first[c.group, c.i]
     while place >= 0:
@@ -583,7 +347,7 @@ def watch(c: Any, swings: Swings, book: Book) -> None:
 
 
 @njit
-def judge(job: Job, contract: npt.NDArray, place: int, column: int, lot: int) -> None:
+def judge(job: Job, contract: Row, place: int, column: int, lot: int) -> None:
     """Stage 2 of a candidate whose highest high has moved."""
     stop = contract.highest + job.rules.stop_buffer
     if stop == contract.stop:
@@ -600,7 +364,7 @@ def judge(job: Job, contract: npt.NDArray, place: int, column: int, lot: int) ->
 
 
 @njit
-def best_of_each(c: Any, job: Job, book: Book) -> Any:
+def best_of_each(c: Context, job: Job, book: Book) -> Any:
     """Break, age and judge the candidates; the best CE and the best PE without a position, NOBODY if none."""
     ce, pe = NOBODY, NOBODY
     ce_rank, pe_rank = np.int64(NO_RANK), np.int64(NO_RANK)
@@ -628,7 +392,7 @@ def best_of_each(c: Any, job: Job, book: Book) -> Any:
 
 
 @njit
-def decide(c: Any, job: Job, swings: Swings, book: Book) -> None:
+def decide(c: Context, job: Job, swings: Swings, book: Book) -> None:
     """`post_segment_func_nb`: the bar has closed; choose and ask for the entry orders."""
     if c.i >= job.minutes[c.group]:
         return
@@ -653,12 +417,7 @@ def decide(c: Any, job: Job, swings: Swings, book: Book) -> None:
         kind = first if turn == 0 else 1 - first
         place = best[kind]
         plan.column = NOBODY
-        if (
-            place != NOBODY
-            and book.cursor[0].latch == 0
-            and in_hours
-            and may_open(kind, ce, pe, job.limits)
-        ):
+        if place != NOBODY and book.cursor[0].latch == 0 and in_hours and may_open(kind, ce, pe, job.limits):
             contract = book.contracts[place]
             plan.column = c.from_col + place
             plan.confirmed = contract.confirmed
