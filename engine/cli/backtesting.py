@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.options import open_lake, parse_range, read_params
 from engine.cli.show import console, print_json, progress, rupees, table, warn_simulated
+from engine.errors import DataError
 
 if TYPE_CHECKING:
     from engine.backtest.result import Result
@@ -50,6 +51,8 @@ def run_backtest(
         print_json(answer)
     else:
         tell(result, answer)
+    if not answer["trades"] and not answer["invalid_trades"]:
+        raise DataError(_why_empty(result))
     if crosscheck and not answer["crosscheck"]["equal"]:
         import typer
 
@@ -94,6 +97,17 @@ def run_benchmark(quick: bool, as_json: bool) -> None:
         print_json(figures)
     else:
         console.print(render(figures))
+
+
+def _why_empty(result: "Result") -> str:
+    """The rule behind an empty result, in one line."""
+    reached = list(result.funnel.select("rule", "reached").iter_rows())
+    place = next(k for k, (_, count) in enumerate(reached) if count == 0)
+    rule, before = reached[place][0], reached[place - 1]
+    return (
+        f"no trade in {len(result.days)} days: {rule} let none of {before[1]} pass (level before: {before[0]}); "
+        "loosen it (--set name=value) or take more days"
+    )
 
 
 def _crosscheck(result: "Result") -> dict[str, Any]:

@@ -183,6 +183,7 @@ def run_simulate(
 ) -> None:
     """Make the missing simulated days of a range."""
     from engine.history.simulate import simulate
+    from engine.market.calendar import next_trading_day, trading_days
 
     if day is not None and (start is not None or end is not None):
         raise DataError("--date means one day; leave out --start and --end")
@@ -192,6 +193,8 @@ def run_simulate(
     last = parse_date(day or end or "")
     if first > last:
         raise DataError(f"the range {first} to {last} is empty; give the earlier date first")
+    if not trading_days(first, last):
+        raise DataError(f"{first} to {last} holds no trading day; the next one is {next_trading_day(last)}")
     lake = open_lake(data_folder)
     written: list[dt.date]
     with progress(f"simulate {underlying}", quiet=as_json) as step:
