@@ -16,7 +16,7 @@ import numpy.typing as npt
 import vectorbt as vbt
 from vectorbt.portfolio.enums import OrderSide
 
-from engine.backtest.day_loop import DECISION
+from engine.backtest.day_record import DECISION
 from engine.backtest.outcome import DayOutcome, outcome_of
 from engine.backtest.setup import setup_for
 from engine.bench import vectorbt_rules as rules

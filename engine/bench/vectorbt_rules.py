@@ -173,11 +173,12 @@ def exit_fill(job: Job, contract: Row, column: int, minute: int, moment: int, ms
     previous = price_now(job, column, minute, max(moment - 1, 0))
     limit = contract.sold_stop + job.rules.stop_limit_buffer
     was = contract.triggered
+    if was and ms - contract.triggered_ms >= job.stop_unfilled_ms:
+        # it went to market somewhere between the two prices, so the worse
+        return inside_bar(slipped(max(previous, price), BUY, slip, share), low, high), STOP_GAP
     triggered, fill = stop_limit_fill(
         BUY, contract.sold_stop, limit, was, previous, price, moment == 0, slip, share
     )
-    if was and fill == UNFILLED and ms - contract.triggered_ms >= job.stop_unfilled_ms:
-        return inside_bar(slipped(price, BUY, slip, share), low, high), STOP_GAP
     if triggered and not was:
         contract.triggered = True
         contract.triggered_ms = ms

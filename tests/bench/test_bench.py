@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,8 +44,6 @@ def days(lake, params):
 
 def with_holes(day, seed):
     """The day with one minute in eight missing."""
-    from dataclasses import replace
-
     lost = np.random.default_rng(seed).random(day.valid.shape) < 0.12
     return replace(day, valid=day.valid & ~lost)
 
@@ -153,11 +152,11 @@ def test_trades_that_differ_are_told(days, params):
 
 
 def test_run_bench_gives_what_the_command_line_prints(monkeypatch, lake, days):
-    monkeypatch.setattr(run, "make_year", lambda lake, params: None)
-    monkeypatch.setattr(run, "load_days", lambda lake, params: list(days))
+    monkeypatch.setattr(run, "make_year", lambda *_: None)
+    monkeypatch.setattr(run, "load_days", lambda *_: list(days))
     figures = {"rss_mb": 300.0, "import_s": 1.0, "first_s": 2.0}
-    monkeypatch.setattr(run, "alone", lambda engine, data, size: figures)
-    monkeypatch.setattr(run, "measure_start", lambda data, repeats: {"help_s": 0.1, "cold_compile_s": 20.0})
+    monkeypatch.setattr(run, "alone", lambda *_: figures)
+    monkeypatch.setattr(run, "measure_start", lambda *_: {"help_s": 0.1, "cold_compile_s": 20.0})
     steps = []
     told = run.run_bench(quick=True, progress=lambda *step: steps.append(step), lake=lake)
     assert json.loads(json.dumps(told)) == told
@@ -166,7 +165,7 @@ def test_run_bench_gives_what_the_command_line_prints(monkeypatch, lake, days):
     assert told["start"]["year_rss_mb"] == 300.0
     assert {"cores", "cpu", "python", "versions", "load_before", "load_after"} <= set(told["machine"])
     assert steps[-1][0] == steps[-1][1] - 1
-    console = Console(width=160, record=True, quiet=True)
+    console = Console(width=200)
     with console.capture() as shown:
         console.print(render(told))
     assert "vectorbt, whole job" in shown.get()
@@ -175,7 +174,7 @@ def test_run_bench_gives_what_the_command_line_prints(monkeypatch, lake, days):
 
 
 def test_an_engine_alone_tells_its_memory(monkeypatch, lake, days):
-    monkeypatch.setattr("engine.bench.ours.load_days", lambda lake, params: list(days))
+    monkeypatch.setattr("engine.bench.ours.load_days", lambda *_: list(days))
     told = measure("ours", str(lake.root), 2)
     assert set(told) == {"import_s", "first_s", "warm_s", "rss_mb"}
     assert told["rss_mb"] > 50
