@@ -36,7 +36,7 @@ KERNEL_SOURCES = (
     "history/vwap.py",
     "strategy/*.py",
     "execution/*.py",
-    "backtest/day_loop.py",
+    "backtest/day_*.py",
 )
 KEPT_FOLDERS = 4
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.backtest.day_loop import VERDICTS, Snapshot
+from engine.backtest.day_record import VERDICTS, Snapshot
 from engine.backtest.outcome import DayOutcome
 from engine.backtest.run import play_day
 from engine.errors import DataError

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.backtest.day_loop import DECISION, VERDICTS
+from engine.backtest.day_record import DECISION, VERDICTS
 from engine.backtest.outcome import DayOutcome, moment_ms
 from engine.execution.ledger import EXIT_REASONS, TRADE
 from engine.execution.orders import ORDER_EVENT, ORDER_EVENTS, ORDER_ROLES

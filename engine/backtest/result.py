@@ -159,7 +159,10 @@ class Result:
             "net_pnl": str((gross - charged).quantize(Decimal("0.01"))),
             "charges_by_component": {name: str(value) for name, value in self.charges.items()},
             "exit_reasons": dict(
-                self.trades.group_by("exit_reason").len().sort("len", "exit_reason", descending=[True, False]).iter_rows()
+                self.trades.group_by("exit_reason")
+                .len()
+                .sort("len", "exit_reason", descending=[True, False])
+                .iter_rows()
             ),
             "day_stops": int(daily["latch"].eq("day_stop").sum()),
             "day_targets": int(daily["latch"].eq("day_target").sum()),

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backtest.day_loop import (
+from engine.backtest.day_loop import run_day
+from engine.backtest.day_record import (
     AMBIGUOUS,
     COUNTS,
     DECISION,
@@ -24,7 +25,6 @@ from engine.backtest.day_loop import (
     TRADES,
     Record,
     Snapshot,
-    run_day,
 )
 from engine.backtest.outcome import DayOutcome, SkippedDay, outcome_of
 from engine.backtest.result import Result

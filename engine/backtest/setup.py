@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from engine.backtest.day_loop import Setup
+from engine.backtest.day_record import Setup
 from engine.errors import DataError
 from engine.execution.bar_path import PATHS
 from engine.execution.risk import limits_for

@@ -13,45 +13,47 @@ from numba.extending import intrinsic
 LANES = 8
 
 
-def _both_compare(order: str) -> Any:
-    def typed(typingctx: Any, first: Any, second: Any, start: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
-        def is_ticks(array: Any) -> bool:
-            return isinstance(array, types.Array) and array.dtype == types.int32 and array.layout == "C"
+@intrinsic
+def both_above(typingctx: Any, first: Any, second: Any, start: Any, a: Any, b: Any, flip: Any) -> Any:
+    """
+    Bit k of the answer: first[start + k] > a and second[start + k] > b, for k in 0..7.
 
-        if not (is_ticks(first) and is_ticks(second)):
-            return None
+    Parameters
+    ----------
+    first, second : int32 arrays, C-contiguous, at least start + 8 long
+    start, a, b : int64
+    flip : int64
+        0, or -1 to turn both comparisons round: `^ -1` reverses the order of integers.
+    """
+    del typingctx, start, a, b, flip
 
-        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            lanes = ir.VectorType(ir.IntType(32), LANES)
+    def is_ticks(array: Any) -> bool:
+        return isinstance(array, types.Array) and array.dtype == types.int32 and array.layout == "C"
 
-            def load(array_type: Any, value: Any) -> Any:
-                data = context.make_array(array_type)(context, builder, value).data
-                place = builder.bitcast(builder.gep(data, [args[2]]), lanes.as_pointer())
-                return builder.load(place, align=4)
+    if not (is_ticks(first) and is_ticks(second)):
+        return None
 
-            def spread(value: Any) -> Any:
-                narrow = builder.trunc(value, ir.IntType(32))
-                one = builder.insert_element(
-                    ir.Constant(lanes, ir.Undefined), narrow, ir.Constant(ir.IntType(32), 0)
-                )
-                return builder.shuffle_vector(
-                    one, ir.Constant(lanes, ir.Undefined), ir.Constant(lanes, [0] * LANES)
-                )
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lanes = ir.VectorType(ir.IntType(32), LANES)
+        undefined = ir.Constant(lanes, ir.Undefined)
 
-            beaten = builder.and_(
-                builder.icmp_signed(order, load(signature.args[0], args[0]), spread(args[3])),
-                builder.icmp_signed(order, load(signature.args[1], args[1]), spread(args[4])),
-            )
-            return builder.zext(builder.bitcast(beaten, ir.IntType(LANES)), ir.IntType(64))
+        def spread(value: Any) -> Any:
+            narrow = builder.trunc(value, ir.IntType(32))
+            one = builder.insert_element(undefined, narrow, ir.Constant(ir.IntType(32), 0))
+            return builder.shuffle_vector(one, undefined, ir.Constant(lanes, [0] * LANES))
 
-        signature = types.int64(first, second, types.int64, types.int64, types.int64)
-        return signature, build
+        turn = spread(args[5])
 
-    return typed
+        def above(array_type: Any, array: Any, edge: Any) -> Any:
+            data = context.make_array(array_type)(context, builder, array).data
+            place = builder.bitcast(builder.gep(data, [args[2]]), lanes.as_pointer())
+            values = builder.xor(builder.load(place, align=4), turn)
+            return builder.icmp_signed(">", values, builder.xor(spread(edge), turn))
 
+        both = builder.and_(
+            above(signature.args[0], args[0], args[3]), above(signature.args[1], args[1], args[4])
+        )
+        return builder.zext(builder.bitcast(both, ir.IntType(LANES)), ir.IntType(64))
 
-both_above = intrinsic(_both_compare(">"))
-"""Bit k of the answer: first[start + k] > a and second[start + k] > b, for k in 0..7 (int32 arrays)."""
-
-both_below = intrinsic(_both_compare("<"))
-"""Bit k of the answer: first[start + k] < a and second[start + k] < b, for k in 0..7 (int32 arrays)."""
+    wide = types.int64
+    return wide(first, second, wide, wide, wide, wide), build

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from engine.compiled import Rows, int64, njit
 from engine.errors import DataError
-from engine.strategy.lanes import both_above, both_below
+from engine.strategy.lanes import both_above
 
 HIGH = 1
 LOW = -1
@@ -30,6 +30,8 @@ NEW = 1
 UPDATE = 2
 
 BLOCK = 8  # bars whose votes share a byte
+DOWN = 0  # flips no comparison: an earlier bar above this one gets a down-vote
+UP = -1  # flips them: an earlier bar below this one gets an up-vote
 
 SWING = np.dtype(
     [
@@ -165,17 +167,26 @@ def _window(at: int, first: int, i: int) -> int:
 
 
 @njit(cache=True, forceinline=True)
-def _high_due(
-    low: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
+def _second_vote(
+    extreme: npt.NDArray[np.int32],
+    close: npt.NDArray[np.int32],
+    base: int,
+    i: int,
+    once: npt.NDArray[np.uint8],
+    flip: int,
 ) -> bool:
-    """Give bar i's down-votes and tell whether a bar now has its second, which confirms a swing high."""
+    """
+    Give bar i's votes of one kind and tell whether a bar now has its second, which confirms a swing.
+
+    Down-votes compare lows (`flip` = DOWN), up-votes highs (`flip` = UP); see `lanes.both_above`.
+    """
     first = base + 1
     block = first // BLOCK
     at = block * BLOCK
-    edge, last = int64(low[i]), int64(close[i])
-    if i <= at + 2 * BLOCK <= len(low):  # nearly always: two blocks, no branch
-        near = both_above(low, close, at, edge, last) & _window(at, first, i)
-        far = both_above(low, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
+    edge, last = int64(extreme[i]), int64(close[i])
+    if i <= at + 2 * BLOCK <= len(extreme):  # nearly always: two blocks, no branch
+        near = both_above(extreme, close, at, edge, last, flip) & _window(at, first, i)
+        far = both_above(extreme, close, at + BLOCK, edge, last, flip) & _window(at + BLOCK, first, i)
         due = (near & once[block]) | (far & once[block + 1])
         once[block] |= np.uint8(near)
         once[block + 1] |= np.uint8(far)
@@ -183,43 +194,13 @@ def _high_due(
     due = 0
     for each in range(block, (i - 1) // BLOCK + 1):
         at = each * BLOCK
-        if at + BLOCK <= len(low):
-            beaten = both_above(low, close, at, edge, last)
+        if at + BLOCK <= len(extreme):
+            beaten = both_above(extreme, close, at, edge, last, flip)
         else:
             beaten = 0
-            for k in range(len(low) - at):
-                beaten |= int64(low[at + k] > edge and close[at + k] > last) << k
-        beaten &= _window(at, first, i)
-        due |= beaten & once[each]
-        once[each] |= np.uint8(beaten)
-    return due != 0
-
-
-@njit(cache=True, forceinline=True)
-def _low_due(
-    high: npt.NDArray[np.int32], close: npt.NDArray[np.int32], base: int, i: int, once: npt.NDArray[np.uint8]
-) -> bool:
-    """Give bar i's up-votes and tell whether a bar now has its second, which confirms a swing low."""
-    first = base + 1
-    block = first // BLOCK
-    at = block * BLOCK
-    edge, last = int64(high[i]), int64(close[i])
-    if i <= at + 2 * BLOCK <= len(high):  # nearly always: two blocks, no branch
-        near = both_below(high, close, at, edge, last) & _window(at, first, i)
-        far = both_below(high, close, at + BLOCK, edge, last) & _window(at + BLOCK, first, i)
-        due = (near & once[block]) | (far & once[block + 1])
-        once[block] |= np.uint8(near)
-        once[block + 1] |= np.uint8(far)
-        return due != 0
-    due = 0
-    for each in range(block, (i - 1) // BLOCK + 1):
-        at = each * BLOCK
-        if at + BLOCK <= len(high):
-            beaten = both_below(high, close, at, edge, last)
-        else:
-            beaten = 0
-            for k in range(len(high) - at):
-                beaten |= int64(high[at + k] < edge and close[at + k] < last) << k
+            for k in range(len(extreme) - at):
+                above = extreme[at + k] ^ flip > edge ^ flip and close[at + k] ^ flip > last ^ flip
+                beaten |= int64(above) << k
         beaten &= _window(at, first, i)
         due |= beaten & once[each]
         once[each] |= np.uint8(beaten)
@@ -325,7 +306,7 @@ def next_event(
     while i < stop:
         if last == LOW and not deeper:
             while i < stop and low[i] >= price:
-                if _high_due(low, close, base, i, votes.down_once):
+                if _second_vote(low, close, base, i, votes.down_once, DOWN):
                     return i + 1, NEW, _new_swing(high, low, i, HIGH, base, votes)
                 i += 1
             if i == stop:
@@ -333,7 +314,7 @@ def next_event(
             _count_skipped(high, close, HIGH, base, counted_to, i, votes.up_once, votes.up_twice)
         elif last == HIGH and not deeper:
             while i < stop and high[i] <= price:
-                if _low_due(high, close, base, i, votes.up_once):
+                if _second_vote(high, close, base, i, votes.up_once, UP):
                     return i + 1, NEW, _new_swing(high, low, i, LOW, base, votes)
                 i += 1
             if i == stop:

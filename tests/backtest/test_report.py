@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from engine.backtest.assumptions import assumptions
-from engine.backtest.day_loop import DECISION
+from engine.backtest.day_record import DECISION
 from engine.backtest.outcome import DayOutcome, SkippedDay
 from engine.backtest.report import overview, write_report
 from engine.backtest.result import SIMULATED_LABEL, Result

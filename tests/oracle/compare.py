@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import asdict
 
-from engine.backtest.day_loop import LATCHES, VERDICTS
+from engine.backtest.day_record import LATCHES, VERDICTS
 from engine.backtest.run import play_day
 from engine.execution.ledger import EXIT_REASONS
 from engine.execution.orders import ORDER_EVENTS, ORDER_ROLES
