@@ -15,7 +15,7 @@ KINDS = ("CE", "PE")
 class Reading:
     """How the rules are read where they leave a choice; the defaults are the reading in force."""
 
-    gap_stop_pays_the_worse_end: bool = False  # a stop gone to market between two moments
+    gap_stop_pays_the_worse_end: bool = True  # a stop gone to market between two moments
     fill_voids_what_is_on_its_way: bool = True  # a change of a filled order is not a new order
     late_fill_is_closed: bool = True  # a fill after the latch or the forced exit is bought back at once
     stop_counts_the_last_closed_bar: bool = True  # though the changed order has not arrived yet
@@ -414,7 +414,8 @@ class Simulator:
         trade.exit_minute, trade.exit_moment, trade.reason = minute, moment, reason
         trade.pnl = (trade.entry_price - trade.exit_price) * 5 * trade.quantity
         self.realised += trade.pnl
-        if reason in ("stop", "stop_gap") and trade.entry_minute == minute:
+        late = trade.entry_minute == minute and trade.entry_moment > 0
+        if reason in ("stop", "stop_gap") and late and bar.close < trade.stop:
             trade.ambiguous = True
             self.out.ambiguous += 1
         stop = reason == "stop"
