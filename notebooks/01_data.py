@@ -21,7 +21,8 @@ day = "2026-10-27"
 at = "11:00"  # IST; the chain as known at this time
 
 # %%
-from engine.desk.notebook import DataNotebook, check_parameters, readable_tables, ready_days
+from engine.desk.notebook import DataNotebook, check_parameters, ready_days
+from engine.desk.tables import readable_tables
 
 settings = check_parameters(DataNotebook, globals())
 readable_tables()

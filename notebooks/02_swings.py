@@ -24,7 +24,8 @@ params = "swing_break"  # a file of params/
 changes = {}  # e.g. {"min_vwap_premium_percent": 6}
 
 # %%
-from engine.desk.notebook import SwingsNotebook, check_parameters, readable_tables, ready_days
+from engine.desk.notebook import SwingsNotebook, check_parameters, ready_days
+from engine.desk.tables import readable_tables
 
 settings = check_parameters(SwingsNotebook, globals())
 readable_tables()

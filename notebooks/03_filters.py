@@ -23,7 +23,8 @@ changes = {}  # e.g. {"min_vwap_premium_percent": 6}
 save_winner = False  # True writes the better filter to params/filters/
 
 # %%
-from engine.desk.notebook import FiltersNotebook, check_parameters, readable_tables, ready_days, side_by_side
+from engine.desk.notebook import FiltersNotebook, check_parameters, ready_days, side_by_side
+from engine.desk.tables import readable_tables
 
 settings = check_parameters(FiltersNotebook, globals())
 readable_tables()
@@ -51,7 +52,7 @@ def run(*filters):
     result = backtest(
         rules, settings.lake, settings.start, settings.end, source=settings.source, filters=filters
     )
-    print(f"{len(result.days)} days in {result.elapsed_s:.2f} s: {result}")
+    print(f"{result}\n{len(result.days)} days in {result.elapsed_s:.2f} s")
     return result
 
 

@@ -23,7 +23,8 @@ capital_rupees = 1_000_000  # what returns are told of
 report = None  # None: reports/backtest.html
 
 # %%
-from engine.desk.notebook import BacktestNotebook, check_parameters, facts, readable_tables, ready_days
+from engine.desk.notebook import BacktestNotebook, check_parameters, facts, ready_days
+from engine.desk.tables import readable_tables
 
 settings = check_parameters(BacktestNotebook, globals())
 readable_tables()

@@ -17,6 +17,7 @@ from engine.backtest.trade_pictures import contract_bars, contract_swings
 from engine.desk import plots
 from engine.desk.plots.look import TEAL, wall_clock
 from engine.desk.plots.market import _swing_marks
+from engine.desk.tables import cell
 from engine.history.day import DayBars
 from engine.market.clock import minute_label, minute_start
 from engine.market.prices import TICKS_PER_RUPEE
@@ -60,6 +61,7 @@ _STYLE = """<style>
 .explained th, .explained td { padding: 2px 10px; text-align: right; white-space: nowrap; }
 .explained th:first-child, .explained td:first-child, .explained th:last-child, .explained td:last-child
   { text-align: left; }
+.explained td:last-child { white-space: normal; min-width: 300px; }
 .explained tr.chosen td { background: #d9a40033; font-weight: 600; }
 .explained tr.shown td { box-shadow: inset 0 1px #2f7fc1, inset 0 -1px #2f7fc1; }
 .explained tr.dormant td { color: #8a94a3; }
@@ -130,7 +132,14 @@ class ContractPicture:
         start = plots.contract_day(contract_bars(day, symbol), title=symbol, simulated=day.simulated)
         swings = contract_swings(day, symbol, params)
         start.add_traces([*_swing_marks(swings), _RING, _SHADE, _NOW], rows=1, cols=1)
+        start.update_layout(
+            title_subtitle_text="",
+            autosize=True,
+            margin_t=84,
+            legend={"x": 0, "xanchor": "left", "y": -0.08, "yanchor": "top"},
+        )
         self.figure = go.FigureWidget(start)
+        self.figure._config = {"responsive": True}  # noqa: SLF001 - plotly's only way to fill the cell's width
         self._candles, self._vwap, self._volume, *self._marks, self._ring, self._shade, self._now = (
             self.figure.data
         )
@@ -169,10 +178,9 @@ class ContractPicture:
                 customdata=[low.verdict for low in passed],
             )
             self._shade.update(_boxes(wanted_spans(self._day, params, symbol)))
-            self.figure.layout.title.text = f"{symbol} on {date:%a %d %b %Y}"
-            self.figure.layout.title.subtitle.text = (
-                f"{len(lows)} swing lows, {len(passed)} pass price range and premium; "
-                "shaded: best of its type, low to stop"
+            self.figure.layout.title.text = (
+                f"{symbol} on {date:%a %d %b %Y}<br><span style='font-size:12px;font-weight:normal'>{len(lows)} swing lows, "
+                f"{len(passed)} pass price range and premium; shaded: best of its type, low to stop</span>"
             )
 
     def draw_minute(self, minute: int) -> None:
@@ -244,9 +252,9 @@ class SwingExplorer:
         self.variant = widgets.ToggleButtons(
             options=[("2 votes or more", "ge2"), ("exactly the 2nd", "eq2")],
             value=params.swing_variant,
-            description="update needs",
-            style={**style, "button_width": "132px"},
+            style={"button_width": "140px"},
         )
+        label = widgets.HTML("<div style='width:110px; text-align:right'>update needs</div>")
         self._words = widgets.HTML()
         self._table = widgets.HTML()
         self._picture = ContractPicture(day, params, symbol, start)
@@ -261,7 +269,7 @@ class SwingExplorer:
             [
                 widgets.HBox(
                     [
-                        widgets.VBox([self.contract, self.variant]),
+                        widgets.VBox([self.contract, widgets.HBox([label, self.variant])]),
                         widgets.VBox([self.premium, self.stop]),
                     ]
                 ),
@@ -328,12 +336,6 @@ def _as_table(contracts: pl.DataFrame, shown: str) -> str:
             "shown" if row["symbol"] == shown else "",
             "dormant" if row["swing_low"] is None else "",
         ]
-        cells = "".join(f"<td>{_cell(row[name])}</td>" for name in _COLUMNS)
+        cells = "".join(f"<td>{cell(row[name])}</td>" for name in _COLUMNS)
         rows.append(f"<tr class='{' '.join(marks)}'>{cells}</tr>")
     return f"<div class='explained'><table><tr>{heads}</tr>{''.join(rows)}</table></div>"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else html.escape(str(value))

@@ -35,7 +35,6 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _CHECKED = "_parameters_checked"
-_ROWS = 60
 
 
 def _date(value: object) -> object:
@@ -278,19 +277,6 @@ def ready_days(settings: NotebookParams) -> list[LakeDay]:
             settings.lake, settings.underlying, settings.start, settings.end, progress=Progress("simulated")
         )
     return settings.lake.select(settings.underlying, settings.start, settings.end, settings.source)
-
-
-def readable_tables() -> None:
-    """Tables of this kernel: every column, long texts whole, no type names."""
-    pl.Config(
-        tbl_cols=-1,
-        tbl_rows=_ROWS,
-        fmt_str_lengths=120,
-        float_precision=2,
-        thousands_separator=",",
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-    )
 
 
 def facts(result: Result) -> pl.DataFrame:
