@@ -257,6 +257,13 @@ def run_day(
         )
         if busy:
             _play_minute(setup, day, book, pool, record, minute, nothing[0])
+        if (
+            not busy
+            and pool.size[0] == 0
+            and first[minute] == first[minute + 1]
+            and minute != snapshot.minute
+        ):
+            continue  # nothing stands, nothing is new: nothing can be decided
         ce, pe = close_minute(
             day, minute, events, order[first[minute] : first[minute + 1]], pool, book.blocked, setup.rules,
             predicates, row, False,

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.history.manifest import LakeDay
 from engine.market.contracts import latest_lot_size
+from engine.market.prices import paise_to_rupees
 from engine.params import SwingBreakParams
 from engine.strategy.candidates import LOW_EVENT, SLOT, level_names
 from engine.strategy.predicates import Predicate, compile_all, load_filter
@@ -113,11 +113,11 @@ def play_day(
 
 def load_day(lake: Lake, entry: LakeDay, params: SwingBreakParams) -> DayBars:
     """The nearest expiry of a stored day, its watched strikes only."""
-    whole = lake.load(entry)
-    opening = lake.opening(entry) if params.strikes_each_side is not None else None
-    spot = None if opening is None else Decimal(opening) / 100
-    strikes = watched_strikes(spot, (int(s) for s in whole.strike), params)
-    return whole if strikes is None else whole.keep_strikes(strikes)
+
+    def watched(opening: int | None, listed: tuple[int, ...]) -> tuple[int, ...] | None:
+        return watched_strikes(None if opening is None else paise_to_rupees(opening), listed, params)
+
+    return lake.load(entry, strikes=watched)
 
 
 def backtest(

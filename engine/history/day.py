@@ -5,8 +5,7 @@ never a zero price. The number of minutes comes from the calendar of that date.
 """
 
 import datetime as dt
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -85,22 +84,6 @@ class DayBars:
     def minutes(self) -> int:
         """Number of minutes M in the session."""
         return int(self.open.shape[1])
-
-    def keep_strikes(self, strikes: Collection[int]) -> Self:
-        """The same day with only these strikes (rupees)."""
-        keep = np.isin(self.strike, list(strikes))
-        if keep.all():
-            return self
-        grids = {
-            name: getattr(self, name)[keep] for name in ("open", "high", "low", "close", "volume", "valid")
-        }
-        return replace(
-            self,
-            symbols=tuple(s for s, kept in zip(self.symbols, keep, strict=True) if kept),
-            strike=self.strike[keep],
-            is_call=self.is_call[keep],
-            **grids,
-        )
 
     @classmethod
     def from_frame(

@@ -266,6 +266,13 @@ def read_dense(
     )
 
 
+def listed_strikes(footer: Footer, expiry: dt.date | None) -> tuple[int, ...]:
+    """Strikes (rupees) of one expiry of a day file, ascending; by default of the nearest expiry."""
+    chosen = _choose_expiry(footer, expiry)
+    found = {c.strike for c in footer.contracts if c.option_type in OPTION_TYPES and c.expiry == chosen}
+    return tuple(sorted(strike for strike in found if strike is not None))
+
+
 def read_opening(file: pq.ParquetFile, footer: Footer) -> int | None:
     """Open (paise) of the first spot bar of a day file; reads only the rows that are no options."""
     if not any(c.option_type == "SPOT" for c in footer.contracts):

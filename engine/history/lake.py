@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import itertools
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,7 @@ from engine.history.dayfile import (
     Footer,
     PreparedDay,
     PriceUnit,
+    listed_strikes,
     prepare_day,
     read_dense,
     read_footer,
@@ -51,6 +52,7 @@ _BOOK = ("bid", "ask")
 _CHAIN_COLUMNS = ("expiry", "strike", "option_type", "symbol", "minute", *_BARS, *_BOOK, "volume", "oi")
 _CONTRACT = ("symbol", "underlying", "expiry", "strike", "option_type")
 _TIDY_COLUMNS = (*_CONTRACT, "ts", "minute", *_BARS, "volume", "oi", *_BOOK)
+StrikeChoice = Callable[[int | None, tuple[int, ...]], Iterable[int] | None]
 Landing = Literal["written", "unchanged", "replaced"]
 
 
@@ -131,7 +133,11 @@ class Lake:
         return chosen
 
     def load(
-        self, day: LakeDay, *, expiry: dt.date | None = None, strikes: Iterable[int] | None = None
+        self,
+        day: LakeDay,
+        *,
+        expiry: dt.date | None = None,
+        strikes: Iterable[int] | StrikeChoice | None = None,
     ) -> DayBars:
         """
         The options of one expiry of a day, dense.
@@ -140,16 +146,22 @@ class Lake:
         ----------
         expiry : date, optional
             Default: the nearest one not before the day.
-        strikes : iterable of int, optional
-            Strikes in rupees to keep; default all.
+        strikes : iterable of int, or function, optional
+            Strikes in rupees to keep; default all. A function is given the underlying's opening price (paise, or
+            None where the day has no spot) and the listed strikes, and names those to keep (None = all).
 
         Raises
         ------
         DataError
             If the file is missing, is not the one the manifest tells of, or lacks the expiry or the strikes.
         """
-        kept = None if strikes is None else frozenset(strikes)
-        return self._load(day, expiry, kept)
+        if callable(strikes):
+            file, footer = self._open(day)
+            wanted = strikes(read_opening(file, footer), listed_strikes(footer, expiry))
+            return read_dense(
+                file, footer, expiry=expiry, strikes=None if wanted is None else frozenset(wanted)
+            )
+        return self._load(day, expiry, None if strikes is None else frozenset(strikes))
 
     def load_many(
         self, days: Iterable[LakeDay], *, expiry: dt.date | None = None, strikes: Iterable[int] | None = None
@@ -178,11 +190,6 @@ class Lake:
         self._open(day)
         rows = read_rows(day.path).filter(pl.col("option_type") == "SPOT")
         return None if rows.is_empty() else rows.select("minute", *_BARS)
-
-    def opening(self, day: LakeDay) -> int | None:
-        """Open of the underlying's first bar of a day in **paise**, or None where the day has no spot."""
-        file, footer = self._open(day)
-        return read_opening(file, footer)
 
     def chain(self, day: LakeDay, minute: int, *, expiry: dt.date | None = None) -> pl.DataFrame:
         """

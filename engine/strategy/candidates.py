@@ -286,12 +286,16 @@ def swing_lows(
     """All stage-1 outcomes of one contract's day, appended to out[found:]; returns the new count."""
     state = start()
     origin = -1
+    standing = False  # a candidate may stand; where none does there is nothing to remove
     i = 0
     while i < n:
         i, event, state = next_event(bars.high, bars.low, bars.close, i, n, state, votes, rules.swing)
         if event != NO_EVENT and state.last == LOW:
             kept, origin = record_low(bars, i - 1, event, state, origin, contract, rules, funnel, out[found])
-            found += kept
+            if kept:
+                added = out[found].action == ADD
+                found += added or standing
+                standing = added
     return found
 
 

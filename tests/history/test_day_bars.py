@@ -113,20 +113,3 @@ def test_the_lot_comes_from_the_expiry():
     old = DayBars.from_frame(bars(), date=dt.date(2025, 12, 22), expiry=dt.date(2025, 12, 23))
     new = DayBars.from_frame(bars())
     assert (old.lot_size, new.lot_size) == (75, 65)
-
-
-def test_keeping_strikes_keeps_their_bars_and_nothing_else():
-    day = DayBars.from_frame(bars(), lot_size=65)
-    some = day.keep_strikes({50, 100})
-    assert some.symbols == ("C", "B")
-    assert some.strike.tolist() == [50, 100]
-    assert some.is_call.tolist() == [True, False]
-    np.testing.assert_array_equal(some.close, day.close[[0, 2]])
-    np.testing.assert_array_equal(some.valid, day.valid[[0, 2]])
-    assert (some.lot_size, some.minutes, some.underlying) == (65, 375, "NIFTY")
-
-
-def test_keeping_all_strikes_is_the_same_day():
-    day = DayBars.from_frame(bars(), lot_size=65)
-    assert day.keep_strikes([50, 100, 200, 300]) is day
-    assert day.keep_strikes([]).contracts == 0

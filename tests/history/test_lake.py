@@ -131,6 +131,21 @@ def test_strikes_and_expiry_choose_the_contracts(lake):
         lake.load(day, strikes=[1])
 
 
+def test_strikes_can_be_chosen_by_the_opening_of_the_spot(lake):
+    options = bars().with_columns(pl.col("open", "high", "low", "close") * 5)
+    day = write(lake, pl.concat([options, spot(base=2_352_345)]), prices="paise")
+    asked = []
+
+    def nearest(opening, listed):
+        asked.append((opening, listed))
+        return [min(listed, key=lambda strike: abs(strike - opening / 100))]
+
+    assert set(lake.load(day, strikes=nearest).strike.tolist()) == {23500}
+    assert asked == [(2_352_345, (23500, 23550))]
+    without_spot = write(lake, day=TUESDAY)
+    assert lake.load(without_spot, strikes=lambda opening, _: None if opening is None else []).contracts == 4
+
+
 def test_spot_keeps_paise_that_are_no_tick(lake):
     options = bars().with_columns(pl.col("open", "high", "low", "close") * 5)
     day = write(lake, pl.concat([options, spot(base=2_357_013)]), prices="paise")
