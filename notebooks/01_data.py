@@ -54,7 +54,7 @@ held = pl.DataFrame(
         "nearest_expiry": [e.expiries[0] for e in entries],
     }
 )
-held
+held.tail(8)
 
 # %% [markdown]
 # ## Coverage
@@ -82,7 +82,7 @@ held.filter(pl.col("missing") > 0).sort("missing", descending=True).select(
 # %%
 entry = next(e for e in entries if e.date == settings.day)
 tidy = lake.frame(entry)
-tidy.filter(pl.col("option_type") == "CE").head(5)
+tidy.filter(pl.col("option_type") == "CE").drop("underlying", "option_type", "expiry").head(5)
 
 # %% [markdown]
 # The same day as the engine sees it: contracts x minutes, integer ticks, a validity mask. The number of minutes comes

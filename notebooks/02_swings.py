@@ -90,8 +90,8 @@ for variant in ("ge2", "eq2"):
 # %% [markdown]
 # ## Explore
 # Rings mark swing lows that pass price range and premium. Shaded is the time in which this contract was the best of its
-# type, from swing low to planned stop. The table tells, for the minute of the slider, the verdict on every
-# contract: live candidates first, the chosen ones marked.
+# type, from swing low to planned stop, as if nothing were ever traded. The table tells the run with its trades: for the
+# minute of the slider the verdict on every contract, live candidates first, the chosen ones marked.
 
 # %%
 from engine.desk.explorer import SwingExplorer

@@ -85,7 +85,7 @@ plots.exit_reasons(result.trades, simulated=result.simulated)
 # %%
 from engine.desk.notebook import trade_figure
 
-ranked = result.trades.drop_nulls("r").with_row_index("row").sort("r")
+ranked = result.trades.with_row_index("row").drop_nulls("r").sort("r")
 trade_figure(result, settings.lake, int(ranked["row"][0]))
 
 # %%
@@ -125,8 +125,9 @@ pnl = pd.Series(
 equity = capital + pnl.cumsum()
 returns = pnl / equity.shift(fill_value=capital)
 tear_sheet = returns.vbt.returns(freq="1D", year_freq="252 days")
-tear_sheet.stats(
-    metrics=[name for name in tear_sheet.metrics if name not in ("benchmark_return", "alpha", "beta")]
+without_benchmark = [name for name in tear_sheet.metrics if name not in ("benchmark_return", "alpha", "beta")]
+tear_sheet.stats(metrics=without_benchmark).map(lambda v: f"{v:.2f}" if isinstance(v, float) else v).to_frame(
+    ""
 )
 
 # %% [markdown]

@@ -127,19 +127,18 @@ class ContractPicture:
     figure : plotly FigureWidget
     """
 
-    def __init__(self, day: DayBars, params: SwingBreakParams, symbol: str, minute: int) -> None:
+    def __init__(self, day: DayBars, params: SwingBreakParams, symbol: str, minute: int, width: int) -> None:
         self._day = day
         start = plots.contract_day(contract_bars(day, symbol), title=symbol, simulated=day.simulated)
         swings = contract_swings(day, symbol, params)
         start.add_traces([*_swing_marks(swings), _RING, _SHADE, _NOW], rows=1, cols=1)
         start.update_layout(
             title_subtitle_text="",
-            autosize=True,
+            width=width,
             margin_t=84,
             legend={"x": 0, "xanchor": "left", "y": -0.08, "yanchor": "top"},
         )
         self.figure = go.FigureWidget(start)
-        self.figure._config = {"responsive": True}  # noqa: SLF001 - plotly's only way to fill the cell's width
         self._candles, self._vwap, self._volume, *self._marks, self._ring, self._shade, self._now = (
             self.figure.data
         )
@@ -202,6 +201,8 @@ class SwingExplorer:
         Where the controls start; what has no control stays as it is.
     contract : str, optional
         Symbol to start with; default the one that was wanted for the most minutes.
+    width : int
+        Pixels of the picture. (A widget is drawn before it knows the width of its cell.)
 
     Attributes
     ----------
@@ -213,7 +214,9 @@ class SwingExplorer:
         What the table shows.
     """
 
-    def __init__(self, day: DayBars, params: SwingBreakParams, contract: str | None = None) -> None:
+    def __init__(
+        self, day: DayBars, params: SwingBreakParams, contract: str | None = None, width: int = 1040
+    ) -> None:
         assert day.date is not None
         self._day = day
         self._given = params
@@ -257,7 +260,7 @@ class SwingExplorer:
         label = widgets.HTML("<div style='width:110px; text-align:right'>update needs</div>")
         self._words = widgets.HTML()
         self._table = widgets.HTML()
-        self._picture = ContractPicture(day, params, symbol, start)
+        self._picture = ContractPicture(day, params, symbol, start, width)
         self.figure = self._picture.figure
         self.explained: MinuteExplanation
         self._explain()

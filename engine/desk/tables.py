@@ -8,12 +8,8 @@ import polars as pl
 
 ROWS_SHOWN = 60
 
-_STYLE = """<style>
-.desk-table { border-collapse: collapse; font-size: 12px; line-height: 1.5; }
-.desk-table th, .desk-table td { padding: 2px 12px; text-align: right; white-space: nowrap; }
-.desk-table th.text, .desk-table td.text { text-align: left; }
-.desk-table tr { border-bottom: 1px solid #8a94a333; }
-</style>"""
+_RIGHT = "text-align:right; white-space:nowrap"  # in each cell: a page drops the style sheets of others
+_LEFT = "text-align:left; white-space:nowrap"
 
 
 def cell(value: object) -> str:
@@ -37,17 +33,17 @@ def cell(value: object) -> str:
 
 def as_html(frame: pl.DataFrame) -> str:
     """A frame as an HTML table; of a long one the first rows and how many there are."""
-    kinds = ["" if kind.is_numeric() else "text" for kind in frame.dtypes]
+    styles = [_RIGHT if kind.is_numeric() else _LEFT for kind in frame.dtypes]
     heads = "".join(
-        f"<th class='{kind}'>{html.escape(name.replace('_', ' '))}</th>"
-        for name, kind in zip(frame.columns, kinds, strict=True)
+        f"<th style='{style}'>{html.escape(name.replace('_', ' '))}</th>"
+        for name, style in zip(frame.columns, styles, strict=True)
     )
     lines = []
     for row in frame.head(ROWS_SHOWN).iter_rows():
-        cells = (f"<td class='{kind}'>{cell(value)}</td>" for value, kind in zip(row, kinds, strict=True))
+        cells = (f"<td style='{style}'>{cell(value)}</td>" for value, style in zip(row, styles, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     more = f"<p>first {ROWS_SHOWN} of {frame.height:,} rows</p>" if frame.height > ROWS_SHOWN else ""
-    return f"{_STYLE}<table class='desk-table'><tr>{heads}</tr>{''.join(lines)}</table>{more}"
+    return f"<table><tr>{heads}</tr>{''.join(lines)}</table>{more}"
 
 
 def readable_tables() -> None:
