@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Keep compiled bytecode: without it every start costs a second more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test bench check lock lab clean
 .DEFAULT_GOAL := setup
 
