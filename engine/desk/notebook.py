@@ -290,7 +290,7 @@ def facts(result: Result) -> pl.DataFrame:
 
 
 def side_by_side(**runs: Result) -> pl.DataFrame:
-    """One row per run: trades, win rate, R, money, time."""
+    """One row per run: trades, win rate, R, money."""
     names = (
         "trades",
         "win_rate",
@@ -300,7 +300,6 @@ def side_by_side(**runs: Result) -> pl.DataFrame:
         "worst_day_r",
         "max_drawdown_r",
         "net_pnl",
-        "elapsed_s",
     )
     rows = [{"run": name, **{key: run.summary()[key] for key in names}} for name, run in runs.items()]
     return pl.DataFrame(rows)

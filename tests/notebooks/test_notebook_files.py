@@ -41,7 +41,7 @@ def test_only_source_is_kept(name):
     book = read(name)
     assert set(book.metadata) <= {"kernelspec", "jupytext"}
     for cell in book.cells:
-        assert set(cell.metadata) <= {"tags"}
+        assert set(cell.metadata) <= {"tags", "lines_to_next_cell"}  # the second is jupytext's own
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None

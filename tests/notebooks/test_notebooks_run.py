@@ -64,7 +64,7 @@ def again(path):
 def test_notebook_runs_and_runs_again_with_equal_outputs(name, data, tmp_path):
     own = {"report": str(tmp_path / "report.html")} if name == "04_backtest" else {}
     book = execute(name, tmp_path, data_folder=str(data), **RANGE, **own)
-    assert "SIMULATED PRICES" in str(figures(book)) + texts(book)
+    assert "SIMULATED PRICES" in str(figures(book)) + texts(book) + str(book.metadata.get("widgets"))
     assert all("SIMULATED PRICES" in str(figure) for figure in figures(book))
     if name == "04_backtest":
         assert "equal" in texts(book)
