@@ -16,7 +16,6 @@ from engine.backtest.explain import MinuteExplanation, explain_minute, swing_low
 from engine.backtest.trade_pictures import contract_bars, contract_swings
 from engine.desk import plots
 from engine.desk.plots.look import TEAL, wall_clock
-from engine.desk.plots.market import _swing_marks
 from engine.desk.tables import cell
 from engine.history.day import DayBars
 from engine.market.clock import minute_label, minute_start
@@ -131,7 +130,7 @@ class ContractPicture:
         self._day = day
         start = plots.contract_day(contract_bars(day, symbol), title=symbol, simulated=day.simulated)
         swings = contract_swings(day, symbol, params)
-        start.add_traces([*_swing_marks(swings), _RING, _SHADE, _NOW], rows=1, cols=1)
+        start.add_traces([*plots.swing_marks(swings), _RING, _SHADE, _NOW], rows=1, cols=1)
         start.update_layout(
             title_subtitle_text="",
             width=width,
@@ -167,7 +166,7 @@ class ContractPicture:
         passed = [low for low in lows if low.passed]
         with self.figure.batch_update():
             for mark, new in zip(
-                self._marks, _swing_marks(contract_swings(self._day, symbol, params)), strict=True
+                self._marks, plots.swing_marks(contract_swings(self._day, symbol, params)), strict=True
             ):
                 mark.update(x=new.x, y=new.y, customdata=new.customdata)
                 mark.marker.symbol = new.marker.symbol

@@ -302,7 +302,7 @@ def side_by_side(**runs: Result) -> pl.DataFrame:
         "net_pnl",
     )
     rows = [{"run": name, **{key: run.summary()[key] for key in names}} for name, run in runs.items()]
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows).with_columns(pl.col("net_pnl").cast(pl.Decimal(18, 2)))
 
 
 def trade_figure(result: Result, lake: Lake, row: int) -> go.Figure:

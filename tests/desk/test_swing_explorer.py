@@ -7,6 +7,8 @@ import pytest
 
 from engine.backtest.explain import explain_minute
 from engine.backtest.run import load_day
+from engine.backtest.trade_pictures import contract_swings
+from engine.desk import plots
 from engine.desk.explorer import SwingExplorer, busiest_contract, wanted_spans
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
@@ -67,6 +69,11 @@ def test_variant_changes_the_swings(explorer):
             explorer.variant.value = variant
             counts.add((variant, symbol, len(explorer._picture._marks[3].x)))
     assert len({(symbol, count) for _, symbol, count in counts}) > 12
+
+
+def test_contract_without_swings_keeps_its_four_marks(day):
+    swings = contract_swings(day, day.symbols[0], load_params())
+    assert [len(mark.x) for mark in plots.swing_marks(swings.clear())] == [0, 0, 0, 0]
 
 
 def test_controls_become_exact_parameters(explorer):

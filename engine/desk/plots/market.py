@@ -77,13 +77,22 @@ def _vwap_line(bars: pl.DataFrame) -> go.Scatter:
     )
 
 
-def _swing_marks(swings: pl.DataFrame) -> list[go.Scatter]:
-    """Markers at the extremes, each with a dotted line to the moment from which it was known."""
+def swing_marks(swings: pl.DataFrame) -> list[go.Scatter]:
+    """
+    Markers at the extremes, each with a dotted line to the moment from which it was known.
+
+    Parameters
+    ----------
+    swings : frame
+        Columns `SWING_COLUMNS`.
+
+    Returns
+    -------
+    Four traces: lines and markers of swing highs, lines and markers of swing lows; empty where there is none.
+    """
     traces = []
     for kind, symbol, colour in (("high", "triangle-down", GREY), ("low", "triangle-up", TEAL)):
         rows = swings.filter(pl.col("kind") == kind)
-        if rows.is_empty():
-            continue
         at, known = wall_clock(rows["ts"]), wall_clock(rows["confirmed_at"])
         prices = floats(rows["price"])
         traces.append(
@@ -144,7 +153,7 @@ def contract_day(
     figure.add_trace(_candles(bars), row=1, col=1)
     figure.add_trace(_vwap_line(bars), row=1, col=1)
     if swings is not None:
-        figure.add_traces(_swing_marks(swings), rows=1, cols=1)
+        figure.add_traces(swing_marks(swings), rows=1, cols=1)
     if candidates is not None and not candidates.is_empty():
         spans = zip(
             wall_clock(candidates["start"]),
@@ -221,7 +230,7 @@ def trade(
     shown = bars.with_columns(vwap=pl.Series(session_vwap(bars))).filter(pl.col("ts").is_between(first, last))
     figure = go.Figure([_candles(shown), _vwap_line(shown)], layout={"template": "none"})
     if swings is not None:
-        figure.add_traces(_swing_marks(swings.filter(pl.col("ts").is_between(first, last))))
+        figure.add_traces(swing_marks(swings.filter(pl.col("ts").is_between(first, last))))
     swing, known, entered, left = (
         moment.replace(tzinfo=None)
         for moment in (row["swing_time"], row["confirmed_at"], row["entry_time"], closed)
