@@ -365,3 +365,19 @@ def test_plots_import_no_driver_and_no_strategy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_filter_of_one_run_stands_where_that_run_met_it():
+    rules = ["price_range", "lots", "best_of_type", "filled"]
+    plain = pl.DataFrame({"rule": rules, "reached": [9, 5, 3, 1], "removed": [4, 4, 2, 2]})
+    mine = pl.DataFrame(
+        {
+            "rule": ["price_range", "lots", "filter:early", "best_of_type", "filled"],
+            "reached": [9, 5, 4, 2, 1],
+            "removed": [4, 4, 1, 2, 1],
+        }
+    )
+    daily = pl.DataFrame({"date": [dt.date(2026, 10, 1)], "total_net_r": [1.0], "net_r": [1.0]})
+    figure = plots.two_runs((daily, daily), (plain, mine), ("plain", "mine"), simulated=True)
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert list(bars[0].y) == [plots.level_label(r) for r in mine["rule"]]

@@ -290,9 +290,15 @@ def two_runs(
     days = sorted({date for frame in daily for date in frame["date"]})
     rules: list[str] = []
     for frame in funnel:
+        at = 0
         for rule in frame.filter(pl.col("removed").is_not_null())["rule"]:
-            if rule not in rules and rule != "contract_days_examined":
-                rules.append(rule)
+            if rule == "contract_days_examined":
+                continue
+            if rule in rules:
+                at = rules.index(rule) + 1
+            else:  # a rule of one run only stands where that run met it
+                rules.insert(at, rule)
+                at += 1
     for frame, levels, name, colour in zip(daily, funnel, names, (BLUE, ORANGE), strict=True):
         figure.add_scatter(
             x=day_labels(frame["date"]),
