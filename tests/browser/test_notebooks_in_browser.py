@@ -22,7 +22,7 @@ CHROMIUM = shutil.which("chromium")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
-KERNEL_MS = 60_000  # a first run compiles the engine
+KERNEL_MS = 240_000  # a first run compiles the engine
 
 
 def notebook_copy(name: str, folder: Path, **values: object) -> None:
