@@ -226,3 +226,40 @@ def test_volume_decides_the_vwap_that_judges_a_low():
     heavy = Market((Contract("N24000CE", 24000, "CE", tuple(bars)),), 60)
     wants = [d[5] for d in play(heavy, min_vwap_premium_percent=-4).decisions if d[5]]
     assert wants[0].swing_low == 2260
+
+
+def events(outcome):
+    return [(o[0], o[1] % 60_000, o[3], o[4]) for o in outcome.orders]
+
+
+def test_an_order_on_its_way_is_not_at_the_exchange():
+    fall = (2300, 2310, 2250, 2255)
+    at_once = play(day((2370, 2375, 2365, 2370), fall))
+    later = play(day((2370, 2375, 2365, 2370), fall), latency_ms=500)
+    assert events(at_once)[0] == (10, 0, "entry", "placed")
+    assert events(later)[0] == (10, 20_000, "entry", "placed")
+    assert at_once.trades[0].entry_price == later.trades[0].entry_price == 2259
+
+
+def test_an_order_that_arrives_behind_the_market_is_refused():
+    outcome = play(day((2250, 2300, 2245, 2290)), latency_ms=500)
+    assert events(outcome) == [(10, 20_000, "entry", "rejected")]
+    assert outcome.trades == []
+
+
+def test_a_change_that_finds_its_order_filled_opens_nothing():
+    # bar 10 raises the stop, so a change is on its way when bar 11 opens below the trigger
+    outcome = play(day((2370, 2440, 2365, 2430), (2250, 2255, 2240, 2245)), latency_ms=500)
+    assert len(outcome.trades) == 1
+    assert [e[2:] for e in events(outcome)][:3] == [
+        ("entry", "placed"),
+        ("entry", "triggered"),
+        ("entry", "filled"),
+    ]
+    assert all(e[3] != "placed" for e in events(outcome)[4:])
+
+
+def test_an_exit_on_its_way_takes_the_price_it_meets():
+    bars = [QUIET, (2300, 2310, 2250, 2255), *[(2255, 2265, 2245, 2250)] * 6, (2222, 2265, 2210, 2250)]
+    trade = only_trade(day(*bars), entry_end_time="09:30", forced_exit_time="09:33", latency_ms=25_000)
+    assert (trade.exit_minute, trade.exit_moment, trade.exit_price) == (18, 2, 2265)
