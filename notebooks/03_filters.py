@@ -31,7 +31,7 @@ readable_tables()
 
 # %% [markdown]
 # ## The year
-# Made once (about half a minute for a simulated year), read from then on.
+# Made once (some twenty seconds for a simulated year), read from then on.
 
 # %%
 held = ready_days(settings)
