@@ -12,6 +12,7 @@ from engine.desk import plots
 from engine.errors import DataError
 from engine.history.day import DayBars
 from engine.history.lake import Lake
+from engine.history.vwap import session_vwap
 from engine.market.clock import minute_start
 from engine.market.prices import TICKS_PER_RUPEE
 from engine.params import SwingBreakParams
@@ -50,7 +51,8 @@ def choose_trades(trades: pl.DataFrame, count: int) -> list[int]:
 
 def contract_bars(day: DayBars, symbol: str) -> pl.DataFrame:
     """
-    One contract's bars for a picture: `ts` (IST)`, open, high, low, close` (rupees, float)`, volume` (units).
+    One contract's bars for a picture: `ts` (IST)`, open, high, low, close, vwap` (rupees, float; the
+    session VWAP at the bar's close)`, volume` (units).
 
     Raises
     ------
@@ -59,6 +61,10 @@ def contract_bars(day: DayBars, symbol: str) -> pl.DataFrame:
     """
     place = _place(day, symbol)
     minutes = np.flatnonzero(day.valid[place])
+    one = slice(place, place + 1)
+    numerator, denominator = session_vwap(
+        day.high[one], day.low[one], day.close[one], day.volume[one], day.valid[one]
+    )
     return pl.DataFrame(
         {
             "ts": _starts(day, minutes),
@@ -66,6 +72,7 @@ def contract_bars(day: DayBars, symbol: str) -> pl.DataFrame:
                 name: getattr(day, name)[place, minutes] / TICKS_PER_RUPEE
                 for name in ("open", "high", "low", "close")
             },
+            "vwap": (numerator[0, minutes] / denominator[0, minutes] / TICKS_PER_RUPEE).round(2),
             "volume": day.volume[place, minutes],
         }
     )

@@ -152,7 +152,7 @@ class ContractPicture:
             self._candles.update(
                 x=times, **{name: bars[name].to_numpy() for name in ("open", "high", "low", "close")}
             )
-            self._vwap.update(x=times, y=plots.session_vwap(bars))
+            self._vwap.update(x=times, y=bars["vwap"].to_numpy())
             self._volume.update(x=times, y=bars["volume"].to_numpy())
             self.figure.update_xaxes(autorange=True)
             self.figure.update_yaxes(autorange=True)

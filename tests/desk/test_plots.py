@@ -86,6 +86,7 @@ def bars():
             "high": low + 3,
             "low": low,
             "close": low + 2,
+            "vwap": low + 1.5,
             "volume": [100, 0, 300, 100, 100],
         },
         schema_overrides={"ts": pl.Datetime("ms", "Asia/Kolkata")},
@@ -261,14 +262,6 @@ def test_two_runs_compare_over_the_days_of_both(daily, levels):
     figure = plots.two_runs((daily.head(1), daily.tail(1)), (levels, levels), ("old", "new"), simulated=False)
     assert list(figure.layout.xaxis.categoryarray) == ["01 Oct 26", "06 Oct 26"]
     assert "old +1.80 R against new +1.50 R" in figure.layout.title.subtitle.text
-
-
-def test_session_vwap_counts_the_bar_itself_and_passes_over_bars_without_volume(bars):
-    typical = [bar["low"] + 5 / 3 for bar in bars.iter_rows(named=True)]
-    vwap = plots.session_vwap(bars)
-    assert vwap[0] == pytest.approx(typical[0], abs=0.005)
-    assert vwap[1] == vwap[0]
-    assert vwap[2] == pytest.approx((typical[0] + 3 * typical[2]) / 4, abs=0.005)
 
 
 def test_a_swing_is_drawn_at_its_extreme_and_tells_when_it_was_known(bars, swings):

@@ -1,7 +1,6 @@
 """The swing panel without a browser: controls re-run the strategy's own functions and the picture follows."""
 
 import datetime as dt
-import time
 
 import pytest
 
@@ -100,20 +99,3 @@ def test_shaded_minutes_are_those_of_the_trace(day):
     spans = wanted_spans(day, params, symbol)
     minutes = (spans["end"] - spans["start"]).dt.total_minutes().sum()
     assert minutes == rows.filter(rows["minute"] < day.minutes - 1).height
-
-
-def test_callbacks_answer_at_once(explorer, day):
-    explorer.minute.value = 150
-    moves = [
-        lambda k: setattr(explorer.minute, "value", 160 + k),
-        lambda k: setattr(explorer.premium, "value", 2 + k),
-        lambda k: setattr(explorer.stop, "value", (1, 9 + k)),
-        lambda k: setattr(explorer.contract, "value", day.symbols[k]),
-    ]
-    for move in moves:
-        best = 1.0
-        for k in range(4):
-            begun = time.perf_counter()
-            move(k)
-            best = min(best, time.perf_counter() - begun)
-        assert best < 0.1

@@ -9,7 +9,7 @@ from engine.desk.plots.breakdown import entry_time_map, funnel, premium_map, str
 from engine.desk.plots.coverage import lake_coverage
 from engine.desk.plots.labels import CHARGE_LABELS, level_label, reason_label
 from engine.desk.plots.look import SIMULATED_LABEL, finish, grouped, rupees, template
-from engine.desk.plots.market import SWING_COLUMNS, chain, contract_day, session_vwap, swing_marks, trade
+from engine.desk.plots.market import SWING_COLUMNS, chain, contract_day, swing_marks, trade
 from engine.desk.plots.performance import (
     charges,
     daily_r,
@@ -43,7 +43,6 @@ __all__ = [
     "r_distribution",
     "reason_label",
     "rupees",
-    "session_vwap",
     "strike_map",
     "swing_marks",
     "template",

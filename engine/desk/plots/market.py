@@ -1,6 +1,6 @@
 """Figures of the market itself: a contract's day, a trade in its bars, an option chain.
 
-Bars come as a frame `ts` (aware IST start of the minute)`, open, high, low, close, volume` with prices in
+Bars come as a frame `ts` (aware IST start of the minute)`, open, high, low, close, vwap, volume` with prices in
 rupees, one contract, in order; a minute without a bar is simply absent.
 """
 
@@ -48,29 +48,10 @@ def _candles(bars: pl.DataFrame) -> go.Candlestick:
     )
 
 
-def session_vwap(bars: pl.DataFrame) -> list[float]:
-    """
-    Session VWAP of (high + low + close) / 3 at each bar's close, rupees; the bar itself counts (rules 2.5).
-
-    Parameters
-    ----------
-    bars : frame
-        From the session's first bar on.
-    """
-    typical = bars.select(
-        (pl.col("high").cast(pl.Float64) + pl.col("low").cast(pl.Float64) + pl.col("close").cast(pl.Float64))
-        / 3
-    ).to_series()
-    volume = bars["volume"].cast(pl.Float64)
-    money, units = (typical * volume).cum_sum().to_numpy(), volume.cum_sum().to_numpy()
-    vwap = np.where(units > 0, money / np.maximum(units, 1.0), typical.to_numpy())
-    return [round(float(value), 2) for value in vwap]
-
-
 def _vwap_line(bars: pl.DataFrame) -> go.Scatter:
     return go.Scatter(
         x=wall_clock(bars["ts"]),
-        y=bars["vwap"].to_list() if "vwap" in bars.columns else session_vwap(bars),
+        y=bars["vwap"].to_list(),
         name="session VWAP",
         line={"color": PURPLE, "width": 1.5},
         hovertemplate="%{x|%H:%M} VWAP %{y:.2f}<extra></extra>",
@@ -227,7 +208,7 @@ def trade(
     margin = dt.timedelta(minutes=margin_minutes)
     closed = row["exit_time"] if row["exit_time"] is not None else bars["ts"][-1]
     first, last = row["swing_time"] - margin, closed + margin
-    shown = bars.with_columns(vwap=pl.Series(session_vwap(bars))).filter(pl.col("ts").is_between(first, last))
+    shown = bars.filter(pl.col("ts").is_between(first, last))
     figure = go.Figure([_candles(shown), _vwap_line(shown)], layout={"template": "none"})
     if swings is not None:
         figure.add_traces(swing_marks(swings.filter(pl.col("ts").is_between(first, last))))
