@@ -1,0 +1,162 @@
+"""`workbench practice serve`: a stored day played by an exchange that the official Kite client logs in to."""
+
+import datetime as dt
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.cli.options import open_lake, parse_date
+from engine.cli.show import console, print_json, warn_simulated
+from engine.errors import DataError
+
+DEMO_SEED = 7
+
+
+def run_serve(
+    *,
+    underlying: str | None,
+    day: str | None,
+    source: str | None,
+    speed: str,
+    port: int,
+    start_at: str | None,
+    participants: int,
+    match: str,
+    bar_path: str,
+    slippage: str,
+    delay_ms: int,
+    cash: int,
+    faults: list[str] | None,
+    seed: int,
+    redirect_url: str | None,
+    postback_url: str | None,
+    linger: bool,
+    data_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """
+    Serve until the day is over, or for ever with `linger`; interrupt to end.
+
+    Parameters
+    ----------
+    underlying, day : str, optional
+        Default NIFTY and the last day the lake holds; a day that no source has is simulated.
+    speed : str
+        A number, "max" or "manual".
+    start_at : str, optional
+        Clock time HH:MM, IST, from which the day is played at that speed; the time before is played at once.
+    participants : int
+        At "max": how many sessions must acknowledge each moment.
+    match : str
+        "bars" or "quotes".
+    slippage : str
+        Rupees against bars.
+    faults : list of str, optional
+        As `name:p=0.1`, see `engine.practice.faults.parse_fault`.
+
+    Raises
+    ------
+    DataError, MarketFactError, FaultError, WorkbenchError
+        If day, time, speed, fault or port are wrong.
+    """
+    from engine.history.simulate import ensure_simulated
+    from engine.market.prices import to_ticks
+    from engine.practice.faults import parse_fault
+    from engine.practice.market import load_practice_day
+    from engine.practice.pace import PaceSettings
+    from engine.practice.server import PracticeServer, ServerSettings
+    from engine.practice.settings import ExchangeSettings
+
+    lake = open_lake(data_folder)
+    name = underlying or "NIFTY"
+    date = parse_date(day) if day else _last_day(lake, name, source)
+    if source in {None, "simulated"} and not lake.entries(name, date, date, source):
+        ensure_simulated(lake, name, date, date, seed=DEMO_SEED)
+    played = load_practice_day(lake, name, date, source=source)
+    if match not in {"bars", "quotes"}:
+        raise DataError(f"match {match!r} is not known; choose bars or quotes")
+    settings = ServerSettings(
+        port=port,
+        path=bar_path,
+        pace=PaceSettings(
+            speed=_speed(speed),
+            participants=participants,
+            start_minute=_minute(start_at, played.bars.open_minute) if start_at else 0,
+        ),
+        exchange=ExchangeSettings(
+            match="quotes" if match == "quotes" else "bars",
+            slip_ticks=to_ticks(slippage),
+            delay_ms=delay_ms,
+            cash_rupees=cash,
+        ),
+        faults=tuple(parse_fault(text) for text in faults or ()),
+        seed=seed,
+        redirect_url=redirect_url,
+        postback_url=postback_url,
+    )
+    server = PracticeServer(played, settings)
+    server.start()
+    told: dict[str, Any] = {
+        "underlying": name,
+        "date": date,
+        "source": played.bars.source,
+        "simulated": played.bars.simulated,
+        "contracts": played.bars.contracts,
+        "speed": speed,
+        "rest_url": server.rest_url,
+        "ticker_url": server.ticker_url,
+        "login_url": f"{server.rest_url}/connect/login?api_key={server.api_key}&v=3",
+        "api_key": server.api_key,
+        "api_secret": server.api_secret,
+        "user_id": settings.exchange.user_id,
+    }
+    try:
+        if as_json:
+            print_json(told)
+        else:
+            for key, value in told.items():
+                console.print(f"{key.replace('_', ' '):12} {value}", highlight=False)
+            warn_simulated(played.bars.simulated)
+        server.wait_finished()
+        if not as_json:
+            console.print(
+                f"day over: {len(server.exchange.orders)} orders, {len(server.exchange.trades)} fills",
+                highlight=False,
+            )
+        while linger:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.stop()
+
+
+def _speed(text: str) -> float | str:
+    if text in {"max", "manual"}:
+        return text
+    try:
+        return float(text.removesuffix("x"))
+    except ValueError:
+        raise DataError(f"speed {text!r} is not known; give a number such as 60, or max, or manual") from None
+
+
+def _minute(text: str, open_minute: int) -> int:
+    try:
+        moment = dt.time.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"{text!r} is not a clock time; write it as 09:45") from None
+    minute = moment.hour * 60 + moment.minute - open_minute
+    if minute < 0:
+        raise DataError(
+            f"{text} lies before the open at {open_minute // 60:02d}:{open_minute % 60:02d}; choose a later time"
+        )
+    return minute
+
+
+def _last_day(lake: Any, underlying: str, source: str | None) -> dt.date:
+    held = lake.entries(underlying, source=source)
+    if not held:
+        raise DataError(
+            f"the lake at {lake.root} holds no day of {underlying}; name one with --date, it will be simulated"
+        )
+    return max(entry.date for entry in held)

@@ -1,0 +1,265 @@
+"""The practice account: positions, day profit, margins and charges in the shape of Kite's answers.
+
+Margins are an approximation, close enough to see an order refused, not to plan with: a short option blocks 9.3 % of
+its notional as SPAN (the floor of the price scan range of index options) and 2 % as exposure, 2 % more on its expiry
+day; a long of the same type and quantity in the book caps the SPAN at the distance of the strikes; a long costs its
+premium. Sources: nseclearing SPAN page and circulars in `brokers_and_market`, section 6.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from engine.execution.matching import BUY, SELL
+from engine.market.charges import option_charges
+from engine.market.prices import PAISE_PER_RUPEE, PAISE_PER_TICK, to_rupees
+from engine.practice.market import Instrument, Market
+from engine.practice.orders import NAMES, Order, rupees
+
+SPAN_BASIS_POINTS = 930
+EXPOSURE_BASIS_POINTS = 200
+EXPIRY_DAY_BASIS_POINTS = 200
+
+
+@dataclass
+class Position:
+    """What was bought and sold of one contract under one product; units and ticks x units."""
+
+    instrument: Instrument
+    product: str
+    buy_quantity: int = 0
+    buy_turnover: int = 0
+    sell_quantity: int = 0
+    sell_turnover: int = 0
+
+    @property
+    def quantity(self) -> int:
+        """Units held, negative for a short."""
+        return self.buy_quantity - self.sell_quantity
+
+    def paise(self, last: int) -> int:
+        """Profit of the day at a last price in ticks."""
+        return (self.sell_turnover - self.buy_turnover + self.quantity * last) * PAISE_PER_TICK
+
+    def answer(self, last: int) -> dict[str, Any]:
+        """The position as GET /portfolio/positions shows it."""
+        buy, sell = _money(self.buy_turnover), _money(self.sell_turnover)
+        buy_price = rupees(self.buy_turnover / self.buy_quantity) if self.buy_quantity else 0
+        sell_price = rupees(self.sell_turnover / self.sell_quantity) if self.sell_quantity else 0
+        profit = self.paise(last) / PAISE_PER_RUPEE
+        average = 0.0 if not self.quantity else buy_price if self.quantity > 0 else sell_price
+        return {
+            "tradingsymbol": self.instrument.symbol,
+            "exchange": self.instrument.exchange,
+            "instrument_token": self.instrument.token,
+            "product": self.product,
+            "quantity": self.quantity,
+            "overnight_quantity": 0,
+            "multiplier": 1,
+            "average_price": average,
+            "close_price": 0,
+            "last_price": rupees(last),
+            "value": sell - buy,
+            "pnl": profit,
+            "m2m": profit,
+            "unrealised": profit,
+            "realised": 0,
+            "buy_quantity": self.buy_quantity,
+            "buy_price": buy_price,
+            "buy_value": buy,
+            "buy_m2m": buy,
+            "sell_quantity": self.sell_quantity,
+            "sell_price": sell_price,
+            "sell_value": sell,
+            "sell_m2m": sell,
+            "day_buy_quantity": self.buy_quantity,
+            "day_buy_price": buy_price,
+            "day_buy_value": buy,
+            "day_sell_quantity": self.sell_quantity,
+            "day_sell_price": sell_price,
+            "day_sell_value": sell,
+        }
+
+
+class Leg(NamedTuple):
+    """A wished order as a margin request tells it."""
+
+    instrument: Instrument
+    side: int
+    quantity: int  # units
+    price: int  # ticks
+    product: str = "MIS"
+    order_type: str = "LIMIT"
+
+
+class Need(NamedTuple):
+    """Margin needed, paise."""
+
+    span: int
+    exposure: int
+    premium: int
+
+    @property
+    def total(self) -> int:
+        """Sum in paise."""
+        return self.span + self.exposure + self.premium
+
+
+@dataclass
+class Account:
+    """Positions and cash of the one account."""
+
+    cash_paise: int
+    positions: dict[tuple[int, str], Position] = field(default_factory=dict)
+
+    def book(self, order: Order, quantity: int, price: int) -> None:
+        """Take a fill of `quantity` units at `price` ticks into the positions."""
+        key = (order.instrument.place, order.product)
+        position = self.positions.setdefault(key, Position(order.instrument, order.product))
+        if order.side == BUY:
+            position.buy_quantity += quantity
+            position.buy_turnover += quantity * price
+        else:
+            position.sell_quantity += quantity
+            position.sell_turnover += quantity * price
+
+    def paise(self, market: Market) -> int:
+        """Profit of the day before charges."""
+        return sum(p.paise(int(market.last[p.instrument.place])) for p in self.positions.values())
+
+    def legs(self, orders: Iterable[Order]) -> list[Leg]:
+        """What is held and what is on order, as legs of a portfolio; orders that only close are left out."""
+        held: dict[int, int] = {}
+        legs = []
+        for position in self.positions.values():
+            place = position.instrument.place
+            held[place] = held.get(place, 0) + position.quantity
+            if position.quantity:
+                long = position.quantity > 0
+                price = position.buy_turnover // position.buy_quantity if long else 0
+                legs.append(Leg(position.instrument, BUY if long else SELL, abs(position.quantity), price))
+        for order in orders:
+            place = order.instrument.place
+            closing = min(max(-order.side * held.get(place, 0), 0), order.pending)
+            held[place] = held.get(place, 0) + order.side * closing
+            if order.pending > closing:
+                legs.append(Leg(order.instrument, order.side, order.pending - closing, order.limit))
+        return legs
+
+
+def need_of(legs: Iterable[Leg], market: Market) -> Need:
+    """Margin of a portfolio of legs: shorts with the hedges among them, longs at their premium."""
+    date = market.date
+    longs: list[list[Any]] = []
+    premium = 0
+    shorts: list[Leg] = []
+    for leg in legs:
+        if leg.side == BUY:
+            longs.append([leg.instrument, leg.quantity])
+            premium += leg.quantity * leg.price * PAISE_PER_TICK
+        else:
+            shorts.append(leg)
+    span = exposure = 0
+    spot = market.spot_rupees()
+    for leg in shorts:
+        strike = leg.instrument.strike
+        notional = int((spot or strike) * PAISE_PER_RUPEE)
+        per_unit = notional * SPAN_BASIS_POINTS // 10_000
+        rest = leg.quantity
+        for hedge in longs:
+            if hedge[0].kind != leg.instrument.kind or not hedge[1]:
+                continue
+            covered = min(rest, hedge[1])
+            hedge[1] -= covered
+            rest -= covered
+            span += covered * min(per_unit, abs(hedge[0].strike - strike) * PAISE_PER_RUPEE)
+        span += rest * per_unit
+        extra = EXPIRY_DAY_BASIS_POINTS if leg.instrument.expiry == date else 0
+        exposure += leg.quantity * notional * (EXPOSURE_BASIS_POINTS + extra) // 10_000
+    return Need(span, exposure, premium)
+
+
+def funds(account: Account, market: Market, orders: Iterable[Order]) -> dict[str, Any]:
+    """One segment of GET /user/margins."""
+    need = need_of(account.legs(orders), market)
+    profit = account.paise(market)
+    used = need.span + need.exposure + need.premium
+    live = account.cash_paise + profit - used
+    return _segment(account.cash_paise, live, need, profit)
+
+
+def empty_funds() -> dict[str, Any]:
+    """A segment without money (commodity)."""
+    return _segment(0, 0, Need(0, 0, 0), 0)
+
+
+def margin_line(leg: Leg | None, need: Need, date: dt.date) -> dict[str, Any]:
+    """One line of an order-margin answer; without a leg, the sum of a basket."""
+    return {
+        "type": "equity" if leg else "",
+        "tradingsymbol": leg.instrument.symbol if leg else "",
+        "exchange": leg.instrument.exchange if leg else "",
+        "span": need.span / PAISE_PER_RUPEE,
+        "exposure": need.exposure / PAISE_PER_RUPEE,
+        "option_premium": need.premium / PAISE_PER_RUPEE,
+        "additional": 0,
+        "bo": 0,
+        "cash": 0,
+        "var": 0,
+        "pnl": {"realised": 0, "unrealised": 0},
+        "leverage": 1 if leg else 0,
+        "charges": charge_line(leg, date),
+        "total": need.total / PAISE_PER_RUPEE,
+    }
+
+
+def charge_line(leg: Leg | None, date: dt.date) -> dict[str, Any]:
+    """Charges of one executed order in the shape of Kite's answers; all zero without a leg or a price."""
+    bill = None
+    if leg is not None and leg.price > 0:
+        bill = option_charges(date, NAMES[leg.side], leg.quantity, to_rupees(leg.price))
+    gst = float(bill.gst) if bill else 0
+    return {
+        "transaction_tax": float(bill.stt) if bill else 0,
+        "transaction_tax_type": "stt" if leg else "",
+        "exchange_turnover_charge": float(bill.exchange + bill.ipft) if bill else 0,
+        "sebi_turnover_charge": float(bill.sebi) if bill else 0,
+        "brokerage": float(bill.brokerage) if bill else 0,
+        "stamp_duty": float(bill.stamp) if bill else 0,
+        "gst": {"igst": gst, "cgst": 0, "sgst": 0, "total": gst},
+        "total": float(bill.total) if bill else 0,
+    }
+
+
+def _money(turnover: int) -> float:
+    return turnover * PAISE_PER_TICK / PAISE_PER_RUPEE
+
+
+def _segment(cash: int, live: int, need: Need, profit: int) -> dict[str, Any]:
+    return {
+        "enabled": True,
+        "net": live / PAISE_PER_RUPEE,
+        "available": {
+            "adhoc_margin": 0,
+            "cash": cash / PAISE_PER_RUPEE,
+            "opening_balance": cash / PAISE_PER_RUPEE,
+            "live_balance": live / PAISE_PER_RUPEE,
+            "collateral": 0,
+            "intraday_payin": 0,
+        },
+        "utilised": {
+            "debits": need.total / PAISE_PER_RUPEE,
+            "exposure": need.exposure / PAISE_PER_RUPEE,
+            "m2m_realised": 0,
+            "m2m_unrealised": profit / PAISE_PER_RUPEE,
+            "option_premium": need.premium / PAISE_PER_RUPEE,
+            "payout": 0,
+            "span": need.span / PAISE_PER_RUPEE,
+            "holding_sales": 0,
+            "turnover": 0,
+            "liquid_collateral": 0,
+            "stock_collateral": 0,
+            "delivery": 0,
+        },
+    }
