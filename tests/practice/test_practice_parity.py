@@ -4,12 +4,13 @@ import datetime as dt
 
 import pytest
 
-from engine.backtest.result import Result
 from engine.backtest.run import backtest, load_day
 from engine.backtest.setup import setup_for
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS
 from engine.execution.ledger import EXIT_REASONS
 from engine.execution.orders import ENTRY, FILLED, MARKET_EXIT, ORDER_EVENTS, ORDER_ROLES, PROTECTIVE_STOP
+from engine.history.importers import import_file
+from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
 from engine.market.contracts import price_band
 from engine.market.prices import to_rupees
@@ -91,13 +92,15 @@ class Replay:
         return self.fills
 
 
+def settings(**changes):
+    changes = {"slippage_rupees": 0.25, "min_vwap_premium_percent": -10, "latency_ms": 0, **changes}
+    return load_params("swing_break", strikes_each_side=5, **changes)
+
+
 @pytest.fixture(scope="module")
-def run(lake):
+def days(lake):
     ensure_simulated(lake, "NIFTY", FIRST, LAST, strikes_each_side=5)
-    params = load_params(
-        "swing_break", strikes_each_side=5, slippage_rupees=0.25, min_vwap_premium_percent=-10, latency_ms=0
-    )
-    return params, backtest(params, lake, FIRST, LAST)
+    return lake
 
 
 def day_fills(lake, params, entry, outcome):
@@ -115,18 +118,38 @@ def day_fills(lake, params, entry, outcome):
     return sorted(wanted), sorted(fill for fill in fills if fill[:2] not in loose)
 
 
-def test_entries_stops_and_exits_fill_as_in_the_backtest(lake, run):
-    params, result = run
-    assert isinstance(result, Result)
-    roles = set()
+def compare(lake, params, result):
+    reasons = set()
     for entry, outcome in zip(result.entries, result.days, strict=True):
         wanted, fills = day_fills(lake, params, entry, outcome)
         assert fills == wanted
-        roles |= {fill[0] for fill in fills}
-    assert roles == {"entry", "stop", "exit"}
+        reasons |= {EXIT_REASONS[t["reason"]] for t in outcome.trades}
+    return reasons
 
 
-def test_the_same_requests_give_the_same_fills(lake, run):
-    params, result = run
+def test_entries_stops_and_exits_fill_as_in_the_backtest(days):
+    params = settings()
+    assert compare(days, params, backtest(params, days, FIRST, LAST)) == {"stop", "day_stop", "day_target"}
+
+
+def test_positions_held_to_the_forced_exit_fill_as_in_the_backtest(days):
+    params = settings(daily_stop_r=None, daily_target_r=None, max_positions=None, max_ce_positions=None,
+                      max_pe_positions=None, slippage_percent=0.2)  # fmt: skip
+    assert compare(days, params, backtest(params, days, FIRST, LAST)) >= {"stop", "time"}
+
+
+def test_a_real_day_with_missing_minutes_fills_as_in_the_backtest(shared, tmp_path):
+    lake = Lake(tmp_path)
+    import_file(shared / "data" / "banknifty_1m_20221230.parquet", lake)
+    day = lake.entries()[0].date
+    params = load_params("swing_break_banknifty", min_vwap_premium_percent=-10, latency_ms=0)
+    result = backtest(params, lake, day, day)
+    assert compare(lake, params, result)
+    assert len(result.days[0].trades) > 5
+
+
+def test_the_same_requests_give_the_same_fills(days):
+    params = settings()
+    result = backtest(params, days, FIRST, FIRST)
     entry, outcome = result.entries[0], result.days[0]
-    assert day_fills(lake, params, entry, outcome)[1] == day_fills(lake, params, entry, outcome)[1]
+    assert day_fills(days, params, entry, outcome)[1] == day_fills(days, params, entry, outcome)[1]
