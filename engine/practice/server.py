@@ -141,6 +141,7 @@ class PracticeServer:
         """End the server and wait for its thread."""
         if self._server is not None:
             self._server.should_exit = True
+            self._server.force_exit = True  # readers are cut off, not waited for
         if self._thread is not None:
             self._thread.join(START_S)
         self._check()
