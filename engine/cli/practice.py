@@ -1,6 +1,7 @@
 """`workbench practice serve`: a stored day played by an exchange that the official Kite client logs in to."""
 
 import datetime as dt
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def run_serve(
     as_json: bool,
 ) -> None:
     """
-    Serve until the day is over, or for ever with `linger`; interrupt to end.
+    Serve until the day is over, or for ever with `linger`; SIGINT or SIGTERM ends it.
 
     Parameters
     ----------
@@ -95,6 +96,10 @@ def run_serve(
         postback_url=postback_url,
     )
     server = PracticeServer(played, settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number, signal.default_int_handler
+        )  # a shell's background job begins with SIGINT ignored
     server.start()
     told: dict[str, Any] = {
         "underlying": name,
