@@ -1,0 +1,329 @@
+"""Ticks and bars to Parquet beside the database, on a path of their own that never makes trading wait.
+
+The order path hands over an array and goes on; a thread writes numbered part files, each synced and renamed into
+place, so a crash costs at most the open chunk and a full disk costs only the recording. What could not be kept is
+counted. A finished recording is read back as the ticks it was made of, or landed in the lake as a day like any other.
+"""
+
+import datetime as dt
+import io
+import json
+import queue
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from engine.errors import DataError
+from engine.history.bars import BAR, TICK
+from engine.history.lake import Lake
+from engine.history.manifest import SIMULATED_SOURCE, LakeDay
+from engine.history.writing import write_atomic
+
+Records = npt.NDArray[np.void]
+_DTYPES: dict[str, np.dtype[np.void]] = {"ticks": TICK, "bars": BAR}
+_HEADER = "recording.json"
+_LAYOUT = 1
+RECORDED_SOURCE = "recorded"
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """
+    One instrument of a recording; its place in the list is the `instrument` of its ticks and bars.
+
+    Attributes
+    ----------
+    option_type : str
+        CE, PE, FUT or SPOT.
+    strike : int or None
+        Rupees; None for futures and spot.
+    """
+
+    symbol: str
+    option_type: Literal["CE", "PE", "FUT", "SPOT"]
+    expiry: dt.date | None
+    strike: int | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a recording holds: one underlying, one day; `simulated` for prices made by a model or replayed."""
+
+    underlying: str
+    date: dt.date
+    simulated: bool
+    instruments: tuple[Instrument, ...]
+
+
+@dataclass(frozen=True)
+class RecorderStatus:
+    """
+    How a recording goes; all but `waiting` count rows.
+
+    Attributes
+    ----------
+    ticks, bars : int
+        On disk.
+    dropped : int
+        Refused because the queue was full.
+    lost : int
+        Taken, but the disk refused them.
+    waiting : int
+        Arrays not yet taken from the queue.
+    error : str
+        The last refusal of the disk; "" if none.
+    """
+
+    ticks: int
+    bars: int
+    dropped: int
+    lost: int
+    waiting: int
+    error: str
+
+
+def recording_folder(root: str | Path, underlying: str, date: dt.date) -> Path:
+    """Where a day's recording lies under a data folder."""
+    return Path(root) / "recordings" / date.isoformat() / underlying
+
+
+class Recorder:
+    """
+    Writes one day's recording; goes on with it after a restart.
+
+    Parameters
+    ----------
+    folder : path
+        Of this recording.
+    recording : Recording
+        After a restart its instruments must begin with those recorded before.
+    chunk_rows : int
+        Rows of a part file.
+    chunk_s : float
+        Seconds after which a smaller part is written: what a crash can cost.
+    room : int
+        Arrays that may wait before new ones are dropped.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a recording of something else.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        recording: Recording,
+        *,
+        chunk_rows: int = 65_536,
+        chunk_s: float = 5.0,
+        room: int = 8_192,
+    ) -> None:
+        self.folder = Path(folder)
+        self._chunk_rows = chunk_rows
+        self._chunk_s = chunk_s
+        self._queue: queue.Queue[tuple[str, Records] | None] = queue.Queue(room)
+        self._count = {"ticks": 0, "bars": 0, "dropped": 0, "lost": 0}
+        self._error = ""
+        self._closed = False
+        self._turn = threading.Lock()  # of the drop counter, raised by many threads
+        self._next = {name: _last_part(self.folder, name) + 1 for name in _DTYPES}
+        _begin(self.folder, recording)
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ticks(self, ticks: Records) -> bool:
+        """Hand over TICK[n] in the order received; False if they were dropped. Never waits."""
+        return self._take("ticks", ticks)
+
+    def bars(self, bars: Records) -> bool:
+        """Hand over closed BAR[n]; False if they were dropped. Never waits."""
+        return self._take("bars", bars)
+
+    def status(self) -> RecorderStatus:
+        """How it goes."""
+        return RecorderStatus(**self._count, waiting=self._queue.qsize(), error=self._error)
+
+    def close(self, patience_s: float = 30.0) -> RecorderStatus:
+        """Write what waits and end; rows that the thread does not write within the time are not on disk."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None, timeout=patience_s)
+            self._thread.join(patience_s)
+        return self.status()
+
+    def _take(self, name: str, rows: Records) -> bool:
+        if rows.dtype != _DTYPES[name]:
+            raise DataError(f"{name} have dtype {rows.dtype}; give engine.history.bars.{name[:-1].upper()}")
+        kept = not self._closed
+        if kept:
+            try:
+                self._queue.put_nowait((name, rows.copy()))  # the caller reuses its buffer
+            except queue.Full:
+                kept = False
+        if not kept:
+            with self._turn:
+                self._count["dropped"] += rows.shape[0]
+        return kept
+
+    def _write(self) -> None:
+        held: dict[str, list[Records]] = {name: [] for name in _DTYPES}
+        rows = dict.fromkeys(held, 0)
+        due = time.monotonic() + self._chunk_s
+        ended = False
+        while not ended:
+            try:
+                given = self._queue.get(timeout=max(due - time.monotonic(), 0.0))
+                ended = given is None
+                if given is not None:
+                    held[given[0]].append(given[1])
+                    rows[given[0]] += given[1].shape[0]
+            except queue.Empty:
+                pass  # the chunk is due
+            late = time.monotonic() >= due
+            for name, arrays in held.items():
+                if rows[name] and (late or ended or rows[name] >= self._chunk_rows):
+                    self._part(name, np.concatenate(arrays))
+                    arrays.clear()
+                    rows[name] = 0
+            if late:
+                due = time.monotonic() + self._chunk_s
+
+    def _part(self, name: str, rows: Records) -> None:
+        path = self.folder / f"{name}-{self._next[name]:06d}.parquet"
+        frame = pl.DataFrame({column: rows[column] for column in rows.dtype.names or ()})
+        try:
+            write_atomic(path, _encoded(frame))
+        except OSError as error:  # a full disk must cost the recording only
+            self._count["lost"] += rows.shape[0]
+            self._error = f"{path}: {error}"
+            return
+        self._next[name] += 1
+        self._count[name] += rows.shape[0]
+
+
+def read_recording(folder: str | Path) -> Recording:
+    """
+    What a recording holds.
+
+    Raises
+    ------
+    DataError
+        If the folder holds none, or one of another layout.
+    """
+    path = Path(folder) / _HEADER
+    try:
+        told = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no recording ({_HEADER} is missing)") from error
+    if told["layout"] != _LAYOUT:
+        raise DataError(f"{path} has layout {told['layout']}, this package reads {_LAYOUT}; update it")
+    return Recording(
+        underlying=told["underlying"],
+        date=dt.date.fromisoformat(told["date"]),
+        simulated=told["simulated"],
+        instruments=tuple(
+            Instrument(
+                **{**each, "expiry": dt.date.fromisoformat(each["expiry"]) if each["expiry"] else None}
+            )
+            for each in told["instruments"]
+        ),
+    )
+
+
+def read_ticks(folder: str | Path) -> Records:
+    """Recorded ticks, TICK[n], in the order they were received."""
+    return _read(Path(folder), "ticks")
+
+
+def read_bars(folder: str | Path) -> Records:
+    """Recorded bars, BAR[n], by minute, then instrument; of a bar recorded twice the later one."""
+    bars = _read(Path(folder), "bars")[::-1]
+    _, newest = np.unique(np.stack([bars["minute"], bars["instrument"]]), axis=1, return_index=True)
+    return bars[newest]
+
+
+def land_recording(folder: str | Path, lake: Lake, *, replace: bool = False) -> LakeDay:
+    """
+    Put a finished recording into the lake as a day, from source "recorded" or, if simulated, "simulated".
+
+    Raises
+    ------
+    DataError
+        If there is no bar, or the lake holds the day with other bars and `replace` is False.
+    """
+    recording = read_recording(folder)
+    bars = read_bars(folder)
+    listed = recording.instruments
+    frame = pl.DataFrame(
+        {
+            "symbol": [each.symbol for each in listed],
+            "expiry": [each.expiry for each in listed],
+            "strike": [each.strike for each in listed],
+            "option_type": [each.option_type for each in listed],
+        },
+        schema={"symbol": pl.String, "expiry": pl.Date, "strike": pl.Int32, "option_type": pl.String},
+    )[bars["instrument"].tolist()]
+    columns = ("minute", "open", "high", "low", "close", "volume")
+    return lake.write_day(
+        frame.with_columns(**{name: pl.Series(bars[name]) for name in columns}),
+        underlying=recording.underlying,
+        date=recording.date,
+        source=SIMULATED_SOURCE if recording.simulated else RECORDED_SOURCE,
+        simulated=recording.simulated,
+        importer="live recorder",
+        replace=replace,
+    )
+
+
+def _begin(folder: Path, recording: Recording) -> None:
+    """Write the header; a restart may add instruments at the end, so that numbers keep their meaning."""
+    if (folder / _HEADER).exists():
+        held = read_recording(folder)
+        fits = recording.instruments[: len(held.instruments)] == held.instruments
+        told = (held.underlying, held.date, held.simulated)
+        if not fits or told != (recording.underlying, recording.date, recording.simulated):
+            raise DataError(
+                f"{folder} holds a recording of {told[0]} {told[1]} with {len(held.instruments)} instruments that "
+                "this one does not continue; record into another folder"
+            )
+    text = json.dumps({"layout": _LAYOUT, **asdict(recording)}, default=dt.date.isoformat, indent=1)
+    write_atomic(folder / _HEADER, text.encode())
+
+
+def _parts(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.glob(f"{name}-*.parquet"))
+
+
+def _last_part(folder: Path, name: str) -> int:
+    parts = _parts(folder, name)
+    return int(parts[-1].stem.rpartition("-")[2]) if parts else 0
+
+
+def _read(folder: Path, name: str) -> Records:
+    read_recording(folder)
+    dtype = _DTYPES[name]
+    parts = _parts(folder, name)
+    frame = pl.concat([pl.read_parquet(part) for part in parts]) if parts else pl.DataFrame()
+    rows = np.zeros(frame.height, dtype)
+    for column in (dtype.names or ()) if parts else ():
+        rows[column] = frame[column].to_numpy()
+    return rows
+
+
+def _encoded(frame: pl.DataFrame) -> bytes:
+    room = io.BytesIO()
+    frame.write_parquet(room, compression="zstd", compression_level=3)
+    return room.getvalue()
