@@ -2,7 +2,7 @@
 
 import datetime as dt
 import signal
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.cli.show import console, print_json, warn_simulated
 from engine.errors import DataError
 
 DEMO_SEED = 7
+POLL_S = 0.2
 
 
 def run_serve(
@@ -96,10 +97,9 @@ def run_serve(
         postback_url=postback_url,
     )
     server = PracticeServer(played, settings)
+    ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number, signal.default_int_handler
-        )  # a shell's background job begins with SIGINT ignored
+        signal.signal(number, lambda *_: ended.set())  # an exception amid a lock would leave it held
     server.start()
     told: dict[str, Any] = {
         "underlying": name,
@@ -122,16 +122,16 @@ def run_serve(
             for key, value in told.items():
                 console.print(f"{key.replace('_', ' '):12} {value}", highlight=False)
             warn_simulated(played.bars.simulated)
-        server.wait_finished()
+        while not ended.is_set() and not server.is_over:
+            ended.wait(POLL_S)
         if not as_json:
             console.print(
-                f"day over: {len(server.exchange.orders)} orders, {len(server.exchange.trades)} fills",
+                f"{'day over' if server.is_over else 'stopped'}: {len(server.exchange.orders)} orders, "
+                f"{len(server.exchange.trades)} fills",
                 highlight=False,
             )
-        while linger:
-            time.sleep(1)
-    except KeyboardInterrupt:
-        pass
+        while linger and not ended.is_set():
+            ended.wait(POLL_S)
     finally:
         server.stop()
 

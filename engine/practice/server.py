@@ -177,6 +177,11 @@ class PracticeServer:
         except (TimeoutError, asyncio.CancelledError):
             return False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the day has been played, or the server has failed."""
+        return self.pacer.finished.is_set() or self._failure is not None
+
     def _check(self) -> None:
         if self._failure is not None:
             raise WorkbenchError(f"the practice exchange has failed: {self._failure}") from self._failure
