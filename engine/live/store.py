@@ -30,7 +30,6 @@ from engine.live.lease import FileLock, drop_lease, read_holder, take_lease
 from engine.live.log_writing import (
     Entry,
     Verification,
-    held_ids,
     merge_journal,
     plan,
     verify_log,
@@ -427,8 +426,7 @@ class Store:
         state = self._planned
         if self._journal.lines:
             state = merge_journal(db, state, self._journal.lines, self._clock())
-        written = held_ids(db, [entry.id for entry in entries if entry.id])
-        state, planned = plan(state, [entry for entry in entries if entry.id not in written])
+        state, planned = plan(state, entries)
         write_planned(db, planned)
         self._planned = state
         return tuple(event for _, event, _ in planned)

@@ -12,13 +12,25 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from store_facts import assert_sound, exit_code_of, facts_on_disk, fill, intent, seqs, session, short
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_facts import (
+    assert_sound,
+    exit_code_of,
+    facts_on_disk,
+    fill,
+    intent,
+    random_facts,
+    seqs,
+    session,
+    short,
+)
 
 from engine.live import events as e
 from engine.live.journal import Journal, Line
 from engine.live.reader import StoreReader
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
+from engine.live.store_errors import EventRefusedError, StoreError
 
 HERE = Path(__file__).resolve().parent
 
@@ -91,6 +103,13 @@ def test_a_kill_takes_hold_on_a_full_disk(store):
     assert store.latch().state == "FLATTENING"
 
 
+def die(store):
+    """End as a killed process does: nothing is written any more, the lock falls."""
+    store._db.close()
+    store._journal.close()
+    store._file_lock.release()
+
+
 def journalled_store(path):
     """A store that dies with an exit in its journal."""
     store = Store.open(path, "A")
@@ -100,9 +119,7 @@ def journalled_store(path):
         store.append_exit(e.LinkChanged(link="disk", name="x", status="down", detail="y" * 1000))
     store.append_exit(intent("X1", 1, "exit"), e.OrderAccepted(tag="X1", order_id="oX1"))
     waiting = store.journalled
-    store._db.close()
-    store._journal.close()
-    store._file_lock.release()
+    die(store)
     return waiting
 
 
@@ -122,12 +139,18 @@ def test_the_journal_is_merged_once_at_the_next_start(path):
     assert len(hashes) == 1
 
 
-def test_a_torn_journal_line_is_no_event(path):
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
+def test_a_torn_journal_line_is_no_event(path, damage):
     waiting = journalled_store(path)
     journal = path.with_name(path.name + ".journal")
-    content = journal.read_bytes()
+    content = bytearray(journal.read_bytes())
     end = content.index(b"\0")
-    journal.write_bytes(content[: end - 20])
+    if damage == "cut":
+        del content[end - 20 :]
+    else:
+        assert content[end - 40 : end].count(b"oX1") == 1
+        content[end - 40 : end] = content[end - 40 : end].replace(b"oX1", b"oX2")
+    journal.write_bytes(content)
     with Store.open(path, "A") as store:
         assert store.state.orders["X1"].order_id == ""
         (note,) = facts_on_disk(path, "JournalMerged")
@@ -224,6 +247,46 @@ def test_a_read_only_folder_is_told_at_the_start(existing):
         shutil.rmtree(folder)
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_whatever_fails_what_was_acknowledged_is_in_the_log_once_and_in_order(seed, count):
+    """Commits fail before or after they reached the disk, runners die and start again, in any order."""
+    draw = random.Random(seed)
+
+    def at(point):
+        if point == "before commit" and store is not None and draw.random() < 0.5:
+            if exiting and draw.random() < 0.3:
+                store._db.execute("COMMIT")  # reached the disk, and is told as failed
+            raise sqlite3.OperationalError("disk I/O error")
+
+    store, exiting, acknowledged, last = None, False, [], 0
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        path = Path(folder) / "store.sqlite"
+        store = Store.open(path, "A", at=at)
+        for fact in random_facts(seed, count):
+            exiting = draw.random() < 0.6
+            with suppress(EventRefusedError, StoreError):
+                written = (store.append_exit if exiting else store.append)(fact)
+                acknowledged += [event.fact for event in written]
+                for event in written:
+                    assert last < event.seq == store.state.seq
+                    last = event.seq
+            if draw.random() < 0.1:
+                left, before = store.state, store.journalled
+                die(store)
+                store = None
+                store = Store.open(path, "A", at=at)
+                if not before:
+                    assert store.state == left
+        die(store)
+        store = None
+        with Store.open(path, "A") as store:
+            assert_sound(store)
+        kept = [fact for fact in facts_on_disk(path)[1:] if not isinstance(fact, e.JournalMerged)]
+        assert kept == acknowledged
+        assert all(note.refused == 0 for note in facts_on_disk(path, "JournalMerged"))
+
+
 # ---- crashes ----
 
 
@@ -291,6 +354,7 @@ def test_after_kill_minus_nine_every_acknowledged_commit_is_there(path):
         lines += writer.stdout.readlines()
         writer.wait()
         writer.stdout.close()
+        assert facts_on_disk(path)  # a panel reads what a dead runner left
         acknowledged = max(int(line) for line in lines if line.endswith(b"\n"))
         found = seqs(path)
         assert found == list(range(1, len(found) + 1))
