@@ -22,6 +22,32 @@ from engine.errors import ParamsError
 SCHEMA_VERSION = 1
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses what it would else read silently as something the writer did not mean."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{name} is set twice; keep one", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _decimal_integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    digits = str(node.value).lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0":
+        raise yaml.MarkedYAMLError(
+            problem=f"{node.value} would be read as octal or another base; write it without the leading zero",
+            problem_mark=node.start_mark,
+        )
+    return loader.construct_yaml_int(node)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _decimal_integer)
+
+
 def _decimal(value: object) -> object:
     """Read a YAML number by its text, so that 0.05 is exactly 0.05."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
@@ -142,6 +168,10 @@ class SwingBreakParams(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        for name in ("entry_start_time", "entry_end_time", "forced_exit_time"):
+            moment: time = getattr(self, name)
+            if moment.second or moment.microsecond or moment.tzinfo:
+                raise ValueError(f"{name} {moment} is not a whole minute of IST; write it as '15:15'")
         pairs = (
             ("min_entry_price_rupees", "max_entry_price_rupees"),
             ("min_stop_percent", "max_stop_percent"),
@@ -151,10 +181,6 @@ class SwingBreakParams(BaseModel):
         for low, high in pairs:
             if getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} {getattr(self, low)} is above {high} {getattr(self, high)}")
-        for name in ("entry_start_time", "entry_end_time", "forced_exit_time"):
-            moment: time = getattr(self, name)
-            if moment.second or moment.microsecond or moment.tzinfo:
-                raise ValueError(f"{name} {moment} is not a whole minute of IST")
         return self
 
     @property
@@ -177,7 +203,7 @@ class SwingBreakParams(BaseModel):
 
 def _canonical(value: object) -> object:
     if isinstance(value, Decimal):
-        return str(value.normalize())
+        return str(value.normalize() + 0)  # -0 is 0
     if isinstance(value, time):
         return value.isoformat("minutes")
     return list(value) if isinstance(value, tuple) else value
@@ -254,11 +280,12 @@ def load_params(name_or_path: str | Path = "swing_break", **overrides: Any) -> S
     except OSError as error:
         raise ParamsError(f"cannot read {path}: {error.strerror}") from error
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f" line {place.line + 1}" if place else ""
-        raise ParamsError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ParamsError(f"{path}{line} is not valid YAML: {problem}") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds no parameters; write `name: value` lines")
     version = values.get("schema_version")

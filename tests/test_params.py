@@ -245,3 +245,27 @@ def test_one_line_names_the_file_and_how_many_complaints(written, values):
     assert str(caught.value).startswith("mine.yaml: ")
     assert "(and 1 more)" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text + "\nmax_lots: 100\n", "max_lots is set twice"),
+        (
+            lambda text: text.replace('entry_end_time: "15:15"', 'entry_end_time: "15:15+05:30"'),
+            "entry_end_time",
+        ),
+        (lambda text: text.replace("max_lots: 10", "max_lots: 010"), "leading zero"),
+        (lambda text: text + "\x00", "not valid YAML"),
+    ],
+    ids=["doubled key", "time zone", "octal", "control character"],
+)
+def test_what_yaml_would_read_silently_or_at_length_is_one_line(written, change, said):
+    path = written(change((FOLDER / "swing_break.yaml").read_text()))
+    with pytest.raises(ParamsError, match=said) as refused:
+        load_params(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_minus_zero_is_zero():
+    assert load_params(min_vwap_premium_percent=-0.0).hash == load_params(min_vwap_premium_percent=0).hash

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from engine.backtest.day_record import (
     AMBIGUOUS,
+    LATCH,
     ORDER_NUMBERS,
     REALISED,
     TRADES,
@@ -20,13 +21,16 @@ from engine.backtest.day_record import (
     log_order,
 )
 from engine.compiled import Row, Rows, njit
-from engine.execution.bar_path import price_at
+from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, WORST, price_at
 from engine.execution.ledger import (
+    DAY_STOP,
+    DAY_TARGET,
     LIMIT_BREACH,
     NO_PRICE,
     OPEN,
     STOP,
     STOP_GAP,
+    TIME_EXIT,
     short_pnl,
     short_risk,
 )
@@ -90,8 +94,13 @@ def close_position(
     else:
         trade.pnl = short_pnl(position.entry_price, fill, position.quantity)
         record.counts[REALISED] += trade.pnl
-        role = PROTECTIVE_STOP if reason == STOP else MARKET_EXIT
-        log_exit(record, minute, ms, position, role, FILLED, fill)
+    if reason == STOP:
+        log_exit(record, minute, ms, position.stop_number, position, PROTECTIVE_STOP, FILLED, fill)
+    else:
+        log_exit(record, minute, ms, position.stop_number, position, PROTECTIVE_STOP, CANCELLED, 0)
+    if reason not in (STOP, NO_PRICE):
+        record.counts[ORDER_NUMBERS] += 1
+        log_exit(record, minute, ms, record.counts[ORDER_NUMBERS], position, MARKET_EXIT, FILLED, fill)
     n = book.size[0]
     place = 0
     while book.held[place] != contract:
@@ -208,6 +217,10 @@ def _open_position(
     allowed = may_open(CE if day.is_call[contract] else PE, ce, pe, setup.limits)
     trade = record.trades[record.counts[TRADES]]
     quantity = order.lots * setup.rules.lot_size
+    candidate = pool.slots[contract]
+    same_swing = candidate.active and candidate.conf_minute == order.conf_minute
+    if same_swing:  # it has seen bars that the order, with a change on its way, has not
+        highest = max(highest, candidate.highest_high)
     stop = max(order.stop, highest + setup.rules.stop_buffer)
     trade.contract = contract
     trade.conf_minute = order.conf_minute
@@ -243,6 +256,8 @@ def _open_position(
     position.stop = stop
     position.stop_limit = stop + setup.rules.stop_limit_buffer
     position.stop_live_ms = ms + setup.latency_ms
+    record.counts[ORDER_NUMBERS] += 1
+    position.stop_number = record.counts[ORDER_NUMBERS]
     position.stop_triggered = False
     position.triggered_ms = 0
     position.exit_reason = OPEN
@@ -251,12 +266,16 @@ def _open_position(
     book.held[book.size[0]] = contract
     book.size[0] += 1
     book.blocked[contract] = True
-    log_exit(record, minute, ms, position, PROTECTIVE_STOP, PLACED, 0)
-    if not allowed:
+    log_exit(record, minute, ms, position.stop_number, position, PROTECTIVE_STOP, PLACED, 0)
+    # a fill that crossed the cancel of its order on the way is bought back like all others
+    if record.counts[LATCH] != 0:
+        ask_exit(book, contract, DAY_STOP if record.counts[LATCH] == 1 else DAY_TARGET, ms + setup.latency_ms)
+    elif minute >= setup.exit_minute:
+        ask_exit(book, contract, TIME_EXIT, ms + setup.latency_ms)
+    elif not allowed:
         ask_exit(book, contract, LIMIT_BREACH, ms + setup.latency_ms)
 
-    candidate = pool.slots[contract]
-    if candidate.active and candidate.conf_minute == order.conf_minute:
+    if same_swing:
         candidate.level = len(pool.funnel) - 1
         drop(pool, contract)
     slot.order.contract = NOBODY
@@ -300,20 +319,24 @@ def play_position(
         fill = slipped(max(previous, price), BUY, setup.slip_ticks, setup.slip_basis_points)
         reason = STOP_GAP
     else:
+        # a stop that came to stand on the way between two prices met the worse of them
+        just_live = moment > 0 and position.stop_live_ms > minute * MINUTE_MS + MOMENT_MS[moment - 1]
+        met = max(previous, price) if just_live else price
         triggered, fill = stop_limit_fill(
-            BUY, position.stop, position.stop_limit, was, previous, price, moment == 0,
+            BUY, position.stop, position.stop_limit, was, previous, met, moment == 0,
             setup.slip_ticks, setup.slip_basis_points,
         )  # fmt: skip
         reason = STOP
         if triggered and not was:
             position.stop_triggered = True
             position.triggered_ms = ms
-            log_exit(record, minute, ms, position, PROTECTIVE_STOP, TRIGGERED, 0)
+            log_exit(record, minute, ms, position.stop_number, position, PROTECTIVE_STOP, TRIGGERED, 0)
         if fill == UNFILLED:
             return False
     trade = record.trades[position.trade]
     if (
-        trade.entry_minute == minute
+        not trade.ambiguous
+        and trade.entry_minute == minute
         and trade.entry_moment > 0
         and day.close[contract, minute] < position.stop
     ):
@@ -353,8 +376,14 @@ def play_entry(
     for earlier in range(1, moment + 1):
         highest = max(highest, price_at(open_, high, low, close, earlier, setup.path))
     fill = inside_bar(fill, low, high)
+    planned_stop = slot.order.stop
     _open_position(day, setup, book, pool, record, slot, minute, moment, ms, fill, highest)
-    book.positions[contract].mark = price
+    position = book.positions[contract]
+    position.mark = price
+    if setup.path != WORST and moment > 0 and highest == high and high >= planned_stop:
+        # the path put the high before the entry; had it come after, the stop would have been hit
+        record.trades[position.trade].ambiguous = True
+        record.counts[AMBIGUOUS] += 1
 
 
 @njit(cache=True, forceinline=True)

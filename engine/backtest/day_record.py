@@ -65,7 +65,7 @@ class Record(NamedTuple):
 TRADES = 0
 ORDERS = 1
 DECISIONS = 2
-ORDER_NUMBERS = 3
+ORDER_NUMBERS = 3  # the last number given to an order; entries, stops and exits share the count
 AMBIGUOUS = 4  # bars in which the assumed path decided a trade or the day latch
 LATCH = 5  # place in LATCHES
 REALISED = 6  # paise
@@ -103,14 +103,16 @@ def log_order(
 
 
 @njit(cache=True)
-def log_exit(record: Record, minute: int, ms: int, position: Row, role: int, event: int, price: int) -> None:
+def log_exit(
+    record: Record, minute: int, ms: int, number: int, position: Row, role: int, event: int, price: int
+) -> None:
     """Write what happened to a position's stop or exit order."""
     trade = record.trades[position.trade]
     line = record.orders[record.counts[ORDERS]]
     record.counts[ORDERS] += 1
     line.minute = minute
     line.ms = ms
-    line.number = position.trade + 1
+    line.number = number
     line.role = role
     line.event = event
     line.contract = trade.contract

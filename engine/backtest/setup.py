@@ -47,9 +47,8 @@ def setup_for(day: DayBars, params: SwingBreakParams) -> Setup:
     reason = why_untradable(day, params)
     if reason:
         raise DataError(f"{day.underlying} {day.date} cannot be traded: {reason}")
-    exit_minute = min(
-        _minute(params.forced_exit_time, day.open_minute), max(day.minutes - EXIT_BEFORE_CLOSE, 1)
-    )
+    forced = _minute(params.forced_exit_time, day.open_minute)
+    exit_minute = forced if forced < day.minutes else max(day.minutes - EXIT_BEFORE_CLOSE, 1)
     return Setup(
         rules=rules_for(params, day.lot_size),
         limits=limits_for(params),

@@ -59,6 +59,7 @@ POSITION = np.dtype(
         ("stop", np.int32),  # ticks, trigger of the BUY stop-limit
         ("stop_limit", np.int32),  # ticks
         ("stop_live_ms", np.int64),  # from when the stop stands at the exchange; ms after the open
+        ("stop_number", np.int32),  # order number of the stop
         ("stop_triggered", np.bool_),
         ("triggered_ms", np.int64),
         ("exit_reason", np.int32),  # OPEN while no exit is asked for

@@ -130,6 +130,7 @@ class DayBars:
             )
         if df.is_empty():
             raise DataError("frame has no rows; a day needs at least one bar")
+        df = _whole_numbers(df)
         if minutes is None:
             last = int(df["minute"].max())  # type: ignore[arg-type]
             minutes = session_minutes(date) if date is not None else max(DEFAULT_MINUTES, last + 1)
@@ -172,6 +173,31 @@ class DayBars:
             close=grids["close"],
             volume=grids["volume"],
         )
+
+
+def _whole_numbers(df: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its numbers as integers; what is missing, broken or too big is told, never cast."""
+    texts = df.select("symbol", "option_type").null_count().row(0)
+    if any(texts):
+        raise DataError("a row has no symbol or no option_type; fill it in or drop the row")
+    for name in REQUIRED_COLUMNS:
+        if name in ("symbol", "option_type"):
+            continue
+        column = df[name]
+        if not column.dtype.is_numeric():
+            raise DataError(
+                f"column {name} is {column.dtype}, not whole numbers; give ticks, units or rupees as integers"
+            )
+        whole = column.cast(pl.Float64, strict=False)
+        wrong = whole.is_null() | whole.is_nan() | (whole != whole.floor()) | (whole.abs() >= 2**31)
+        if wrong.any():
+            place = int(np.flatnonzero(wrong.to_numpy())[0])
+            raise DataError(
+                f"{df['symbol'][place]}: {name} is {column[place]}; needed are whole numbers below 2^31, "
+                "prices in ticks of Rs 0.05; mend or drop the row"
+            )
+    numbers = [name for name in REQUIRED_COLUMNS if name not in ("symbol", "option_type")]
+    return df.with_columns(pl.col(numbers).cast(pl.Int64))
 
 
 def _check_rows(

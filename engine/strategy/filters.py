@@ -46,6 +46,8 @@ def stop_distance_allowed(low: int, distance: int, rules: Rules) -> bool:
 @njit(cache=True, forceinline=True)
 def affordable_lots(distance: int, rules: Rules) -> int:
     """Lots that risk at most one R at this stop distance (ticks), capped; 0 = the candidate is refused."""
+    if distance < 1:
+        return 0
     return min(rules.r_value // (distance * PAISE_PER_TICK * rules.lot_size), rules.max_lots)
 
 

@@ -5,9 +5,11 @@ to machine code in a fraction of a second; the decision kernels call it by addre
 never recompiled. A predicate sees a candidate only as it stands at the close of a bar: nothing later.
 """
 
+import dis
 import importlib.util
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,6 +82,10 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
         raise ParamsError(
             f"filter {name!r} must be a plain function of one candidate, such as `lambda c: c.lots > 2`"
         )
+    if _writes_to_candidate(function):
+        raise ParamsError(
+            f"filter {name!r} changes its candidate; a filter only looks at it and answers True or False"
+        )
     try:
         inner = njit(function, error_model="numpy")
 
@@ -87,7 +93,7 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
         def call(row: Any) -> int:
             return 1 if inner(carray(row, 1)[0]) else 0
 
-    except NumbaError as error:
+    except (NumbaError, KeyError) as error:
         raise ParamsError(f"filter {name!r} cannot be compiled: {_plain_reason(error)}") from None
     try:
         source = inspect.getsource(function)
@@ -96,9 +102,18 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
     return Predicate("lambda_filter" if name == "<lambda>" else name, source, call.address, (call, inner))
 
 
-def _plain_reason(error: NumbaError) -> str:
+def _writes_to_candidate(function: Callable[[Any], Any]) -> bool:
+    return any(step.opname in ("STORE_ATTR", "STORE_SUBSCR") for step in dis.get_instructions(function))
+
+
+def _plain_reason(error: NumbaError | KeyError) -> str:
     text = str(error)
-    field = re.search(r"Unknown attribute '(\w+)' of type Record", text) or re.search(r"Field '(\w+)'", text)
+    field = re.search(r"^'(\w+)'$", text) if isinstance(error, KeyError) else None
+    field = (
+        field
+        or re.search(r"Unknown attribute '(\w+)' of type Record", text)
+        or re.search(r"Field '(\w+)'", text)
+    )
     if field:
         return f"a candidate has no field {field[1]!r}; it has {', '.join(CANDIDATE.names or ())}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -142,7 +157,7 @@ def save_filter(function: Callable[[Any], Any]) -> Path:
         raise ParamsError(
             f"filter {name!r} uses {', '.join(outside)} from around it; write the values into it"
         )
-    source = inspect.cleandoc(inspect.getsource(function)) + "\n"
+    source = textwrap.dedent(inspect.getsource(function))
     path = filters_folder() / f"{name}.py"
     if path.exists() and path.read_text(encoding="utf-8") != source:
         raise ParamsError(f"{path} holds another filter called {name!r}; rename one of them")
@@ -170,7 +185,10 @@ def load_filter(name: str) -> Predicate:
     if spec is None or spec.loader is None:
         raise ParamsError(f"{path} cannot be read as Python")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ParamsError(f"saved filter {path} cannot be loaded: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if function is None:
         raise ParamsError(f"{path} defines no function {name!r}")

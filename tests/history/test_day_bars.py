@@ -113,3 +113,31 @@ def test_the_lot_comes_from_the_expiry():
     old = DayBars.from_frame(bars(), date=dt.date(2025, 12, 22), expiry=dt.date(2025, 12, 23))
     new = DayBars.from_frame(bars())
     assert (old.lot_size, new.lot_size) == (75, 65)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"close": [11, None, 22, 31]},
+        {"high": [12, None, 23, 32]},
+        {"volume": [5, None, 7, 0]},
+        {"close": [11.0, 21.6, 22.0, 31.0]},
+        {"high": [12.0, float("nan"), 23.0, 32.0]},
+        {"volume": [5, 2**33, 7, 0]},
+        {"high": [12, 2**33, 23, 32]},
+        {"symbol": ["B", None, "A", "C"]},
+        {"minute": [3, None, 1, 2]},
+        {"minute": [3.0, 0.7, 1.0, 2.0]},
+        {"strike": [100.0, 200.5, 200.5, 50.0]},
+        {"open": ["10", "20", "21", "30"]},
+    ],
+    ids=str,
+)
+def test_what_is_no_whole_number_is_refused_never_cast(column):
+    with pytest.raises(DataError):
+        DayBars.from_frame(bars(**column), lot_size=65)
+
+
+def test_whole_floats_are_numbers():
+    day = DayBars.from_frame(bars(strike=[100.0, 200.0, 200.0, 50.0]), lot_size=65)
+    assert day.strike.tolist() == [50, 200, 100]

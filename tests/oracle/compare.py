@@ -61,10 +61,10 @@ def engine_outcome(market, params, functions=()):
     )
 
 
-def differences(market, params, functions=(), reading=None):
+def differences(market, params, functions=()):
     """First difference of every kind between engine and oracle; empty when they agree."""
     engine = engine_outcome(market, params, functions)
-    oracle = simulate(market, params, functions, reading)
+    oracle = simulate(market, params, functions)
     found = {}
     for name in ("trades", "orders", "decisions"):
         ours, theirs = getattr(engine, name), getattr(oracle, name)

@@ -1,7 +1,7 @@
 """A naive day: orders and positions walked tick by tick through the four moments of each bar."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from oracle.pool import Pool, exact
@@ -9,19 +9,6 @@ from oracle.pool import Pool, exact
 MOMENT = (0, 20_000, 40_000, 59_000)
 BUY, SELL = +1, -1
 KINDS = ("CE", "PE")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the rules are read where they leave a choice; the defaults are the reading in force."""
-
-    gap_stop_pays_the_worse_end: bool = True  # a stop gone to market between two moments
-    fill_voids_what_is_on_its_way: bool = True  # a change of a filled order is not a new order
-    late_fill_is_closed: bool = True  # a fill after the latch or the forced exit is bought back at once
-    stop_counts_the_last_closed_bar: bool = True  # though the changed order has not arrived yet
-    reject_by_last_trade: bool = True  # not by the last closed bar
-    forced_exit_as_asked: bool = False  # also within the last quarter of an hour of the session
-    stop_sees_what_it_woke_into: bool = True  # price already beyond a stop when it goes live
 
 
 @dataclass(frozen=True)
@@ -110,9 +97,8 @@ def trail(previous, price, jump):
 
 
 class Simulator:
-    def __init__(self, market, params, predicates=(), reading=None):
+    def __init__(self, market, params, predicates=()):
         self.market, self.params = market, params
-        self.reading = reading or Reading()
         self.pool = Pool(market, params, predicates)
         self.out = Outcome()
         self.working = dict.fromkeys(KINDS)
@@ -124,10 +110,7 @@ class Simulator:
         opened = 9 * 60 + 15
         forced = params.forced_exit_time.hour * 60 + params.forced_exit_time.minute - opened
         early = max(market.minutes - 15, 1)  # a session that is shorter than the forced exit time
-        if self.reading.forced_exit_as_asked:
-            self.exit_minute = forced if forced < market.minutes else early
-        else:
-            self.exit_minute = min(forced, early)
+        self.exit_minute = forced if forced < market.minutes else early
         start, end = params.entry_start_time, params.entry_end_time
         self.entry_from = start.hour * 60 + start.minute - opened
         self.entry_until = min(end.hour * 60 + end.minute - opened, self.exit_minute)
@@ -180,6 +163,7 @@ class Simulator:
             trade = position.trade
             trade.exit_minute, trade.exit_moment = self.market.minutes - 1, 3
             trade.reason, trade.invalid = "no_price", True
+            self.log_stop(self.market.minutes * 60_000 - 1, position, "cancelled")
         self.out.funnel = self.pool.totals()
         return self.out
 
@@ -236,7 +220,7 @@ class Simulator:
     def last_price(self, contract, minute, moment):
         """Last trade before this moment, or the last closed bar's close."""
         bar = self.bar(contract, minute)
-        if self.reading.reject_by_last_trade and moment > 0 and bar is not None:
+        if moment > 0 and bar is not None:
             return prices_of(bar, self.params.bar_path)[moment - 1]
         for m in range(minute - 1, -1, -1):
             if self.bar(contract, m) is not None:
@@ -288,13 +272,6 @@ class Simulator:
                     return True, min(worse, limit) if side == BUY else max(worse, limit)
         return resting, None
 
-    def seen(self, side, trigger, triggered, steps):
-        """Of a step that began beyond the trigger of a dormant order only one end, when it is read so."""
-        first, last = steps[0], steps[-1]
-        if self.reading.stop_sees_what_it_woke_into or triggered or side * first < side * trigger:
-            return steps
-        return [first] if side * last >= side * trigger else [last]
-
     def walk_entry(self, kind, minute, moment, now):
         working = self.working[kind]
         if working is None:
@@ -305,7 +282,6 @@ class Simulator:
             return
         prices = prices_of(bar, self.params.bar_path)
         steps = trail(prices[max(moment - 1, 0)], prices[moment], moment == 0)
-        steps = self.seen(SELL, want.trigger, working.triggered, steps)
         triggered, fill = self.match(SELL, want.trigger, want.limit, working.triggered, steps)
         if triggered and not working.triggered:
             working.triggered = True
@@ -322,7 +298,7 @@ class Simulator:
         highs = [want.stop, max(prices[: moment + 1]) + self.ticks("stop_buffer_rupees")]
         candidate = self.pool.candidates.get(want.contract)
         own = candidate if candidate and candidate.conf_minute == want.conf_minute else None
-        if self.reading.stop_counts_the_last_closed_bar and own:
+        if own:
             highs.append(self.pool.highest_since(own, minute - 1) + self.ticks("stop_buffer_rupees"))
         stop = max(highs)
         trade = Trade(
@@ -333,29 +309,33 @@ class Simulator:
         )  # fmt: skip
         self.log_entry(now, working.number, "filled", want, fill)
         self.out.trades.append(trade)
+        self.numbers += 1
         position = Position(
             trade,
-            len(self.out.trades),
+            self.numbers,
             prices[moment],
             stop + self.ticks("stop_limit_buffer_rupees"),
             now + self.params.latency_ms,
         )
         self.positions[want.contract] = position
-        self.log(now, position.number, "stop", "placed", want, stop, position.stop_limit, quantity)
+        self.log_stop(now, position, "placed")
         reason = None if room else "limit_breach"
-        if self.reading.late_fill_is_closed:
-            if self.out.latch:
-                reason = self.out.latch
-            elif now >= self.exit_minute * 60_000:
-                reason = "time"
+        if self.out.latch:
+            reason = self.out.latch
+        elif now >= self.exit_minute * 60_000:
+            reason = "time"
         if reason:
             position.exit = (reason, now + self.params.latency_ms)
+        bar = self.bar(want.contract, minute)
+        before = max(prices[: moment + 1])
+        if self.params.bar_path != "worst" and moment > 0 and bar.high == before >= want.stop:
+            trade.ambiguous = True  # the high might have come after the entry, and hit the stop
+            self.out.ambiguous += 1
         if own:
             self.pool.reach(own, "filled")
             self.pool.end(want.contract)
         self.working[kind] = None
-        if self.reading.fill_voids_what_is_on_its_way:
-            self.coming[kind] = None
+        self.coming[kind] = None
 
     def walk_position(self, contract, bar, minute, moment, now):
         position, prices = self.positions[contract], prices_of(bar, self.params.bar_path)
@@ -369,28 +349,14 @@ class Simulator:
         trade, jump = position.trade, moment == 0
         steps = trail(previous, price, jump)
         was = position.triggered_ms
-        steps = self.seen(BUY, trade.stop, was is not None, steps)
         triggered, fill = self.match(BUY, trade.stop, position.stop_limit, was is not None, steps)
         if was is not None and now - was >= self.params.stop_unfilled_seconds * 1000:
-            reason = "stop" if fill is not None else "stop_gap"
-            if self.reading.gap_stop_pays_the_worse_end and not jump:
-                reason, fill = "stop_gap", self.worse(max(previous, price), BUY)
-            elif fill is None:
-                fill = self.worse(price, BUY)
-            self.close(contract, bar, fill, reason, minute, moment, now)
+            worst = price if jump else max(previous, price)
+            self.close(contract, bar, self.worse(worst, BUY), "stop_gap", minute, moment, now)
             return
         if triggered and was is None:
             position.triggered_ms = now
-            self.log(
-                now,
-                position.number,
-                "stop",
-                "triggered",
-                trade,
-                trade.stop,
-                position.stop_limit,
-                trade.quantity,
-            )
+            self.log_stop(now, position, "triggered")
         if fill is not None:
             self.close(contract, bar, fill, "stop", minute, moment, now)
 
@@ -415,14 +381,20 @@ class Simulator:
         trade.pnl = (trade.entry_price - trade.exit_price) * 5 * trade.quantity
         self.realised += trade.pnl
         late = trade.entry_minute == minute and trade.entry_moment > 0
-        if reason in ("stop", "stop_gap") and late and bar.close < trade.stop:
+        if reason in ("stop", "stop_gap") and late and bar.close < trade.stop and not trade.ambiguous:
             trade.ambiguous = True
             self.out.ambiguous += 1
-        stop = reason == "stop"
-        self.log(
-            now, position.number, "stop" if stop else "exit", "filled", trade,
-            trade.stop if stop else 0, position.stop_limit if stop else 0, trade.quantity, trade.exit_price,
-        )  # fmt: skip
+        if reason == "stop":
+            self.log_stop(now, position, "filled", trade.exit_price)
+            return
+        self.log_stop(now, position, "cancelled")
+        self.numbers += 1
+        self.log(now, self.numbers, "exit", "filled", trade, 0, 0, trade.quantity, trade.exit_price)
+
+    def log_stop(self, now, position, event, price=0):
+        trade = position.trade
+        stop, limit = trade.stop, position.stop_limit
+        self.log(now, position.number, "stop", event, trade, stop, limit, trade.quantity, price)
 
     # -- the close ------------------------------------------------------------------------------------------
     def decide(self, minute):
@@ -457,9 +429,6 @@ class Simulator:
         )  # fmt: skip
 
 
-def simulate(market, params, predicates=(), reading=None):
+def simulate(market, params, predicates=()):
     """One day by hand."""
-    return Simulator(market, params, predicates, reading).run()
-
-
-AS_BUILT = replace(Reading(), **dict.fromkeys(Reading.__dataclass_fields__, False))
+    return Simulator(market, params, predicates).run()

@@ -10,6 +10,7 @@ from oracle.market import day_bars, random_market
 from engine.backtest.run import play_day
 from engine.errors import ParamsError
 from engine.params import load_params
+from engine.strategy import predicates
 from engine.strategy.predicates import CANDIDATE, compile_all, compile_predicate, keeps, load_filter
 
 BUSY = {
@@ -159,3 +160,43 @@ def test_a_filter_that_keeps_none_trades_nothing():
 
 def test_the_source_is_kept_for_the_report():
     assert compile_predicate(early).source == inspect.getsource(early)
+
+
+def early_or_big(c):
+    if c.minute < 120:
+        return True
+    return c.lots > 2
+
+
+def greedy(c):
+    c.lots = 100
+    return True
+
+
+def test_a_saved_filter_is_the_same_rule(tmp_path, monkeypatch, row):
+    monkeypatch.setattr(predicates, "filters_folder", lambda: tmp_path)
+    predicates.save_filter(early_or_big)
+    loaded = load_filter("early_or_big")
+    for minute, lots, wanted in ((100, 1, True), (200, 2, False), (200, 3, True)):
+        row[0]["minute"], row[0]["lots"] = minute, lots
+        assert keeps(loaded.address, row) is wanted
+
+
+@pytest.mark.parametrize(
+    "text", ["def bad(c)\n return 1\n", "import no_such_module\ndef bad(c): return True\n"]
+)
+def test_a_saved_filter_that_is_broken_is_told_by_name(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(predicates, "filters_folder", lambda: tmp_path)
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(ParamsError, match="bad"):
+        load_filter("bad")
+
+
+def test_an_unknown_field_is_answered_with_the_known_ones():
+    with pytest.raises(ParamsError, match="no field 'nothing'; it has minute"):
+        compile_predicate(lambda c: c.nothing > 1)
+
+
+def test_a_filter_may_not_change_its_candidate():
+    with pytest.raises(ParamsError, match="changes its candidate"):
+        compile_predicate(greedy)
