@@ -23,6 +23,7 @@ def run_serve(
     port: int,
     start_at: str | None,
     participants: int,
+    wait: bool,
     match: str,
     bar_path: str,
     slippage: str,
@@ -49,6 +50,8 @@ def run_serve(
         Clock time HH:MM, IST, from which the day is played at that speed; the time before is played at once.
     participants : int
         At "max": how many sessions must acknowledge each moment.
+    wait : bool
+        At "max": the first moment waits for the first ticker socket.
     match : str
         "bars" or "quotes".
     slippage : str
@@ -83,6 +86,7 @@ def run_serve(
         pace=PaceSettings(
             speed=_speed(speed),
             participants=participants,
+            await_reader=wait,
             start_minute=_minute(start_at, played.bars.open_minute) if start_at else 0,
         ),
         exchange=ExchangeSettings(

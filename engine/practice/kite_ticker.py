@@ -35,9 +35,13 @@ class Socket:
     queue: asyncio.Queue[bytes | str | None] = field(default_factory=asyncio.Queue)
     places: dict[str, np.ndarray] = field(default_factory=dict)
     held: bytes = b""  # a frame kept back by the fault late_ticks
+    mute: bool = False  # the fault mute_socket, judged anew at each moment
+    mute_until_ms: int = 0
 
     def put(self, message: bytes | str | None) -> None:
-        """Queue a message; a reader too far behind is disconnected."""
+        """Queue a message unless the socket is mute; a reader too far behind is disconnected."""
+        if self.mute and message is not None:
+            return
         if self.queue.qsize() >= MAX_QUEUED:
             message = None
         self.queue.put_nowait(message)
@@ -101,15 +105,16 @@ class Ticker:
             return
         told = json.dumps({"type": "clock", "data": beat._asdict()})
         for socket in self.sockets:
+            fault = faults.strike("mute_socket")
+            if fault:
+                socket.mute_until_ms = beat.ms + fault.seconds * 1000
+            socket.mute = fault is not None or beat.ms < socket.mute_until_ms
             ticks = b"" if beat.closes else self._ticks(socket, only_traded=True)
-            mute = bool(ticks) and faults.strike("mute_socket") is not None
-            if ticks and not mute:
+            if ticks:
                 self._send_ticks(socket, ticks)
             for update in updates:
-                if not mute:
-                    socket.put(update)
-            if not mute:
-                socket.put(told)
+                socket.put(update)
+            socket.put(told)
 
     async def drained(self, timeout_s: float) -> None:
         """Wait until every queue is empty; a reader that is not done in time is disconnected."""
@@ -124,8 +129,7 @@ class Ticker:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             for socket in self.sockets:
-                if self.exchange.faults.strike("mute_socket") is None:
-                    socket.put(HEARTBEAT)
+                socket.put(HEARTBEAT)
 
     def close_all(self) -> None:
         """Disconnect every reader."""

@@ -52,9 +52,12 @@ class PaceSettings:
     participants : int
         At "max": how many must acknowledge every moment before the next.
     absent_s : float
-        Wall seconds that the market waits for a participant that does not answer before it goes on.
+        Wall seconds that the market waits for a participant that does not answer before it goes on; until all
+        have answered once it waits without end.
     quiet_s : float
         At "max" without participants: wall seconds without any request that end a moment.
+    await_reader : bool
+        At "max": the first moment waits for the first ticker socket.
     start_minute : int
         First minute played at this pace; the earlier ones are played at once.
     end_minute : int or None
@@ -65,6 +68,7 @@ class PaceSettings:
     participants: int = 0
     absent_s: float = 30.0
     quiet_s: float = 0.01
+    await_reader: bool = False
     start_minute: int = 0
     end_minute: int | None = None
 
@@ -94,6 +98,7 @@ class Pacer:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _steps: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     _stepped: asyncio.Event = field(default_factory=asyncio.Event)
+    _met: bool = False  # a reader has come
     _wall: tuple[float, int] | None = None  # monotonic seconds and exchange milliseconds of the start
 
     @property
@@ -173,6 +178,9 @@ class Pacer:
         if self.settings.speed == "manual":
             await self._steps.acquire()
             return
+        while self.settings.speed == "max" and self.settings.await_reader and not self._met:
+            self._met = bool(self.ticker.sockets)
+            await asyncio.sleep(0.005)
         if self._wall is None or isinstance(self.settings.speed, str):
             return
         began, at_ms = self._wall
@@ -198,9 +206,13 @@ class Pacer:
             await asyncio.sleep(0)
 
     async def _acknowledged(self, seq: int) -> None:
+        wanted = self.settings.participants
         until = time.monotonic() + self.settings.absent_s
-        while sum(acked >= seq for acked in self._acks.values()) < self.settings.participants:
+        while sum(acked >= seq for acked in self._acks.values()) < wanted:
             self._changed.clear()
+            if len(self._acks) < wanted:
+                await self._changed.wait()
+                continue
             rest = until - time.monotonic()
             if rest <= 0:
                 return

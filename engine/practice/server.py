@@ -117,7 +117,8 @@ class PracticeServer:
         WorkbenchError
             If the port is taken or the server does not come up.
         """
-        listening = socket.socket()
+        # asyncio turns Nagle's delay off only for sockets that say they are TCP
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, self.settings.port))

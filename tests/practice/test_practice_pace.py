@@ -46,8 +46,24 @@ def test_the_market_waits_for_its_participants(serve):
 
 def test_an_absent_participant_holds_the_market_up_for_a_while_only(serve):
     server = serve(pace=PaceSettings(speed="max", participants=1, absent_s=0.05, end_minute=1))
+    assert not server.wait_finished(0.3)  # it has never come: the market waits for it
+    acknowledge(server, 1)
     assert server.wait_finished(5)
     assert server.pacer.beat.seq == 5
+
+
+def test_the_first_moment_can_wait_for_the_first_reader(serve):
+    server = serve(pace=PaceSettings(speed="max", await_reader=True, quiet_s=0.001, end_minute=5))
+    assert not server.wait_finished(0.2)
+    url = f"{server.ticker_url}/?api_key={server.api_key}&access_token={server.grant_token()}"
+
+    async def come():
+        async with websockets.connect(url, proxy=None) as ws:
+            await ws.send(json.dumps({"a": "subscribe", "v": [int(server.exchange.market.tokens[0])]}))
+            return [await asyncio.wait_for(ws.recv(), 5) for _ in range(20)]
+
+    assert asyncio.run(come())
+    assert server.wait_finished(5)
 
 
 def scripted(server):
@@ -96,7 +112,7 @@ def test_same_day_same_requests_same_fills(played_day):
         pace=PaceSettings(speed="max", participants=1, end_minute=61),
         exchange=ExchangeSettings(slip_ticks=2),
     )
-    outcomes = []
+    outcomes: list = []
     for _ in range(2):
         with PracticeServer(played_day, settings) as server:
             outcomes.append(scripted(server))

@@ -8,7 +8,7 @@ from engine.backtest.run import backtest, load_day
 from engine.backtest.setup import setup_for
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS
 from engine.execution.ledger import EXIT_REASONS
-from engine.execution.orders import ENTRY, FILLED, MARKET_EXIT, ORDER_EVENTS, ORDER_ROLES, PROTECTIVE_STOP
+from engine.execution.orders import ENTRY, FILLED, MARKET_EXIT, ORDER_EVENTS, PROTECTIVE_STOP
 from engine.history.importers import import_file
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
@@ -26,17 +26,18 @@ FIRST, LAST = dt.date(2026, 9, 1), dt.date(2026, 9, 10)
 class Replay:
     """Sends a day's recorded orders to an exchange and notes its fills as the backtest logs them."""
 
-    def __init__(self, bars, setup, events, trades):
+    def __init__(self, bars, setup, outcome):
         self.market = Market(PracticeDay.of_bars(bars))
         settings = ExchangeSettings(
             slip_ticks=setup.slip_ticks, slip_basis_points=setup.slip_basis_points, cash_rupees=10**9
         )
         self.exchange = Exchange(self.market, settings, Faults())
         self.bars = bars
-        self.events = events
-        self.trades = trades
-        self.ids = {}  # (role, number) -> order id
-        self.fills = []
+        self.events = outcome.orders
+        self.gaps = gap_exits(outcome)
+        self.ids = {}  # entries by number, stops and exits by contract -> order id
+        self.roles = {}  # order id -> role
+        self.loose = set()
 
     def form(self, event, side, **more):
         return {
@@ -53,27 +54,40 @@ class Replay:
 
     def send(self, event):
         name = ORDER_EVENTS[event["event"]]
-        key = (event["role"], event["number"])
-        if event["role"] == ENTRY:
+        role, contract = int(event["role"]), int(event["contract"])
+        if role == ENTRY:
+            key = (ENTRY, int(event["number"]))
             if name == "placed":
-                self.ids[key] = self.exchange.place(self.form(event, "SELL"))["order_id"]
+                self.remember(key, ENTRY, self.exchange.place(self.form(event, "SELL")))
             elif name == "modified":
                 self.exchange.modify(self.ids[key], self.form(event, "SELL"))
             elif name == "cancelled":
                 self.exchange.cancel(self.ids[key])
-        elif event["role"] == PROTECTIVE_STOP and name == "placed":
-            self.ids[key] = self.exchange.place(self.form(event, "BUY"))["order_id"]
-        elif event["role"] == MARKET_EXIT and name == "filled":
-            self.exchange.cancel(self.ids[PROTECTIVE_STOP, event["number"]])
-            high = price_band(self.market.reference(event["contract"]), self.market.date)[1]
+        elif role == PROTECTIVE_STOP and name == "placed":
+            self.remember((role, contract), role, self.exchange.place(self.form(event, "BUY")))
+        elif role == MARKET_EXIT and name == "filled":
+            stop = self.ids[PROTECTIVE_STOP, contract]
+            gap = (contract, int(event["ms"])) in self.gaps
+            if not gap or not self.exchange.find(stop).ended:
+                self.exchange.cancel(stop)
+            if gap:
+                # a stop left unfilled by its limit goes to market at the worse of two prices: no exchange's rule
+                self.loose.add(stop)
+                return
+            high = price_band(self.market.reference(contract), self.market.date)[1]
             more = {"order_type": "LIMIT", "price": str(to_rupees(high))}
-            self.ids[key] = self.exchange.place(self.form(event, "BUY", **more))["order_id"]
+            self.remember((role, contract), role, self.exchange.place(self.form(event, "BUY", **more)))
 
-    def take_fills(self, ms):
-        names = {order_id: key for key, order_id in self.ids.items()}
-        for trade in self.exchange.trades[len(self.fills) :]:
-            role, number = names[trade.order.order_id]
-            self.fills.append((ORDER_ROLES[role], number, ms, trade.price, trade.quantity))
+    def remember(self, key, role, answer):
+        self.ids[key] = answer["order_id"]
+        self.roles[answer["order_id"]] = role
+
+    def fills(self):
+        return [
+            (self.roles[t.order.order_id], t.order.instrument.place, t.ms, t.price, t.quantity)
+            for t in self.exchange.trades
+            if t.order.order_id not in self.loose
+        ]
 
     def play(self):
         before = [e for e in self.events if e["role"] == ENTRY and e["event"] != FILLED]
@@ -84,12 +98,10 @@ class Replay:
                 for event in [e for e in before if e["ms"] == ms]:
                     self.send(event)
                 self.exchange.play(minute, moment)
-                self.take_fills(ms)
                 for event in [e for e in after if e["ms"] == ms]:
                     self.send(event)
-                self.take_fills(ms)
             self.exchange.close_minute()
-        return self.fills
+        return self.fills()
 
 
 def settings(**changes):
@@ -103,19 +115,26 @@ def days(lake):
     return lake
 
 
+def gap_exits(outcome):
+    """Contract and time of the exits whose stop was triggered but left unfilled."""
+    return {
+        (int(t["contract"]), int(t["exit_minute"]) * MINUTE_MS + int(MOMENT_MS[t["exit_moment"]]))
+        for t in outcome.trades
+        if EXIT_REASONS[t["reason"]] == "stop_gap"
+    }
+
+
 def day_fills(lake, params, entry, outcome):
     bars = load_day(lake, entry, params)
-    gaps = {place + 1 for place, t in enumerate(outcome.trades) if EXIT_REASONS[t["reason"]] == "stop_gap"}
-    # a stop that its limit left unfilled goes to market at the worse of two prices there: not an exchange's rule
-    events = [e for e in outcome.orders if not (e["role"] == MARKET_EXIT and e["number"] in gaps)]
+    gaps = gap_exits(outcome)
     wanted = [
-        (ORDER_ROLES[e["role"]], int(e["number"]), int(e["ms"]), int(e["price"]), int(e["quantity"]))
-        for e in events
+        tuple(int(e[name]) for name in ("role", "contract", "ms", "price", "quantity"))
+        for e in outcome.orders
         if e["event"] == FILLED
+        and not (e["role"] == MARKET_EXIT and (int(e["contract"]), int(e["ms"])) in gaps)
     ]
-    fills = Replay(bars, setup_for(bars, params), events, outcome.trades).play()
-    loose = {("stop", number) for number in gaps}
-    return sorted(wanted), sorted(fill for fill in fills if fill[:2] not in loose)
+    fills = Replay(bars, setup_for(bars, params), outcome).play()
+    return sorted(wanted), sorted(fills)
 
 
 def compare(lake, params, result):
