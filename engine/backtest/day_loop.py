@@ -273,6 +273,8 @@ def run_day(
             snapshot.slots[:] = pool.slots
             snapshot.blocked[:] = book.blocked
     while book.size[0] > 0:
-        close_position(book, record, book.held[0], minutes - 1, MOMENTS - 1, minutes * MINUTE_MS - 1, 0, NO_PRICE)
+        close_position(
+            book, record, book.held[0], minutes - 1, MOMENTS - 1, minutes * MINUTE_MS - 1, 0, NO_PRICE
+        )
     for k in range(pool.size[0]):
         count_levels(pool, pool.active[k])

@@ -142,6 +142,7 @@ class Result:
             "sources": list(self.sources),
             "params_hash": self.params.hash,
             "filters": [f.name for f in self.filters],
+            "filter_hashes": {f.name: f.hash for f in self.filters},
             "days": len(self.days),
             "days_skipped": len(self.skipped),
             "bars": sum(day.bars for day in self.days),

@@ -103,9 +103,11 @@ def _why_empty(result: "Result") -> str:
     """The rule behind an empty result, in one line."""
     reached = list(result.funnel.select("rule", "reached").iter_rows())
     place = next(k for k, (_, count) in enumerate(reached) if count == 0)
-    rule, before = reached[place][0], reached[place - 1]
+    rule, before = reached[place][0].replace("_", " "), reached[place - 1]
+    if rule == "contract days examined":
+        rule = "price range and VWAP premium together"
     return (
-        f"no trade in {len(result.days)} days: {rule} let none of {before[1]} pass (level before: {before[0]}); "
+        f"no trade in {len(result.days)} days: {rule} let none of {before[1]} {before[0].replace('_', ' ')} through; "
         "loosen it (--set name=value) or take more days"
     )
 

@@ -6,6 +6,7 @@ never recompiled. A predicate sees a candidate only as it stands at the close of
 """
 
 import dis
+import hashlib
 import importlib.util
 import inspect
 import re
@@ -60,6 +61,11 @@ class Predicate(NamedTuple):
     source: str
     address: int
     compiled: Any  # keeps the machine code alive
+
+    @property
+    def hash(self) -> str:
+        """Eight hex digits over its source: two filters of one name need not be one rule."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:8]
 
 
 def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
