@@ -33,6 +33,7 @@ def run_serve(
     seed: int,
     redirect_url: str | None,
     postback_url: str | None,
+    journal: Path | None,
     linger: bool,
     data_folder: Path | None,
     as_json: bool,
@@ -58,6 +59,8 @@ def run_serve(
         Rupees against bars.
     faults : list of str, optional
         As `name:p=0.1`, see `engine.practice.faults.parse_fault`.
+    journal : Path, optional
+        File that lets a killed server go on where it ended.
 
     Raises
     ------
@@ -99,6 +102,7 @@ def run_serve(
         seed=seed,
         redirect_url=redirect_url,
         postback_url=postback_url,
+        journal=journal,
     )
     server = PracticeServer(played, settings)
     ended = threading.Event()

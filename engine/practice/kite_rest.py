@@ -19,6 +19,7 @@ from engine.practice.account import Leg, charge_line, empty_funds, funds, margin
 from engine.practice.checks import choice, refuse, units
 from engine.practice.exchange import Exchange
 from engine.practice.faults import parse_fault
+from engine.practice.journal import Journal
 from engine.practice.kite_data import candles, instruments_csv, last_price, quotes
 from engine.practice.kite_ticker import Ticker
 from engine.practice.login import Login, Rates
@@ -60,6 +61,12 @@ class KiteRest:
         self.login = login
         self.rates = Rates(pacer.moves)
         self.redirect_url = redirect_url
+        self.journal: Journal | None = None
+
+    def note(self, **line: Any) -> None:
+        """Write down what is about to be done, where there is a journal."""
+        if self.journal is not None:
+            self.journal.note(**line)
 
     def guard(self, request: Request, kind: str) -> None:
         """Let a request pass login, rates and faults, or refuse it; `kind` is order, quote, history or other."""
@@ -81,6 +88,7 @@ class KiteRest:
 
     def expire_tokens(self) -> None:
         """End every login; sockets are closed as well."""
+        self.note(what="expire")
         self.login.expire()
         self.ticker.close_all()
 
@@ -102,6 +110,7 @@ class KiteRest:
     async def new_session(self, request: Request) -> Response:
         """POST /session/token."""
         token = self.login.exchange_token(await form_of(request))
+        self.note(what="token", token=token)
         return success(self.login.session(token, self.exchange.clock.text(self.exchange.now_ms) or ""))
 
     async def end_session(self, request: Request) -> Response:
@@ -149,7 +158,10 @@ class KiteRest:
         slow = faults.strike("timed_out_but_placed")
         lost = faults.strike("lost_answer")
         late = slow or lost
-        data = self.exchange.place(form, variety, appears_after_s=late.seconds if late else 0)
+        seconds = late.seconds if late else 0
+        now = self.exchange.now_ms
+        self.note(what="place", ms=now, form=form, variety=variety, appears_after_s=seconds)
+        data = self.exchange.place(form, variety, appears_after_s=seconds)
         if slow:
             raise Refused(
                 "OrderException",
@@ -163,8 +175,9 @@ class KiteRest:
         if self.exchange.faults.strike("lost_request"):
             return self._drop(request)
         self._check_variety(variety)
-        changed = self.exchange.modify(order_id, await form_of(request))
-        return self._answer_change(request, changed)
+        form = await form_of(request)
+        self.note(what="modify", ms=self.exchange.now_ms, order_id=order_id, form=form)
+        return self._answer_change(request, self.exchange.modify(order_id, form))
 
     async def cancel(self, variety: str, order_id: str, request: Request) -> Response:
         """DELETE /orders/{variety}/{order_id}."""
@@ -172,6 +185,7 @@ class KiteRest:
         if self.exchange.faults.strike("lost_request"):
             return self._drop(request)
         self._check_variety(variety)
+        self.note(what="cancel", ms=self.exchange.now_ms, order_id=order_id)
         return self._answer_change(request, self.exchange.cancel(order_id))
 
     async def orders(self, request: Request) -> Response:
@@ -357,7 +371,10 @@ class KiteRest:
     async def switch_faults(self, request: Request) -> Response:
         """POST /practice/faults: replace the faults by those in `fault` (repeated), none to end them."""
         told = parse_qsl((await request.body()).decode())
-        self.exchange.faults.switch(tuple(parse_fault(text) for name, text in told if name == "fault"))
+        texts = [text for name, text in told if name == "fault"]
+        rules = tuple(parse_fault(text) for text in texts)
+        self.note(what="faults", texts=texts)
+        self.exchange.faults.switch(rules)
         return success(True)
 
     async def expire(self) -> Response:

@@ -65,6 +65,7 @@ class Ticker:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.sockets: list[Socket] = []
+        self.beat: Beat | None = None
         self._waiting: list[str] | None = None
         exchange.listeners.append(self._on_order)
 
@@ -77,6 +78,8 @@ class Ticker:
         socket = Socket(ws)
         self.sockets.append(socket)
         writer = asyncio.create_task(self._write(socket))
+        if self.beat is not None:
+            socket.put(self._clock_text())
         try:
             while True:
                 message = await ws.receive()
@@ -99,11 +102,12 @@ class Ticker:
     def finish(self, beat: Beat) -> None:
         """Send the ticks of a moment, then its order updates, then the clock."""
         updates, self._waiting = self._waiting or [], None
+        self.beat = beat
         faults = self.exchange.faults
         if faults.strike("outage"):
             self.close_all()
             return
-        told = json.dumps({"type": "clock", "data": beat._asdict()})
+        told = self._clock_text()
         for socket in self.sockets:
             fault = faults.strike("mute_socket")
             if fault:
@@ -144,6 +148,10 @@ class Ticker:
             return
         for socket in self.sockets:
             socket.put(text)
+
+    def _clock_text(self) -> str:
+        assert self.beat is not None
+        return json.dumps({"type": "clock", "data": self.beat._asdict() | {"closes": self.beat.closes}})
 
     def _on_order(self, order: Order, status: str) -> None:
         data = order.postback(self.exchange.clock, status=status, app_id=APP_ID, checksum="")

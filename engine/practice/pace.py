@@ -84,7 +84,14 @@ class PaceSettings:
 
 @dataclass(eq=False)
 class Pacer:
-    """Plays an exchange's day and knows what time it is there."""
+    """
+    Plays an exchange's day and knows what time it is there.
+
+    Attributes
+    ----------
+    on_beat : list
+        Called with (seq, minute, moment) just before a moment is played.
+    """
 
     exchange: "Exchange"
     ticker: "Ticker"
@@ -93,7 +100,8 @@ class Pacer:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     requests: int = 0  # being answered
     last_request: float = 0.0  # monotonic seconds
-    on_beat: list[Callable[[Beat], None]] = field(default_factory=list)
+    on_beat: list[Callable[[int, int, int], None]] = field(default_factory=list)
+    recover: Callable[[], tuple[int, int, int]] | None = None  # brings the exchange to where it was
     _acks: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _steps: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -136,12 +144,18 @@ class Pacer:
         minutes = self.exchange.market.bars.minutes
         for minute in range(min(settings.start_minute, minutes)):
             self._play_silently(minute)
-        if self.moves:
-            self._wall = (time.monotonic(), settings.start_minute * MINUTE_MS)
+        seq, first, after = 0, settings.start_minute, -1
+        if self.recover is not None:
+            seq, minute, moment = self.recover()
+            if seq:
+                first, after = minute, moment
+                self._set_beat(seq, minute, moment)
+                self._start_clock()
+                await self._settle(seq)
+        self._start_clock()
         last = minutes if settings.end_minute is None else min(settings.end_minute, minutes)
-        seq = 0
-        for minute in range(settings.start_minute, last):
-            for moment in range(MOMENTS + 1):
+        for minute in range(first, last):
+            for moment in range(after + 1 if minute == first else 0, MOMENTS + 1):
                 await self._come_to(minute, moment)
                 seq += 1
                 self._play(seq, minute, moment)
@@ -150,6 +164,12 @@ class Pacer:
         self.finished.set()
         self._stepped.set()
 
+    def _start_clock(self) -> None:
+        """Let exchange time flow from where it stands, where it flows by itself."""
+        if self.moves:
+            at = max(self.exchange.now_ms, self.settings.start_minute * MINUTE_MS)
+            self._wall = (time.monotonic(), at)
+
     def _play_silently(self, minute: int) -> None:
         for moment in range(MOMENTS):
             self.exchange.play(minute, moment)
@@ -157,15 +177,19 @@ class Pacer:
 
     def _play(self, seq: int, minute: int, moment: int) -> None:
         self.ticker.begin()
+        for told in self.on_beat:
+            told(seq, minute, moment)
         if moment == CLOSE:
             self.exchange.close_minute()
         else:
             self.exchange.play(minute, moment)
+        self.ticker.finish(self._set_beat(seq, minute, moment))
+
+    def _set_beat(self, seq: int, minute: int, moment: int) -> Beat:
         ms = self.exchange.market.ms
         self.beat = Beat(seq, minute, moment, ms, self.exchange.market.open_ns + ms * 1_000_000)
-        self.ticker.finish(self.beat)
-        for told in self.on_beat:
-            told(self.beat)
+        self.ticker.beat = self.beat
+        return self.beat
 
     def _next_ms(self) -> int:
         assert self.beat is not None

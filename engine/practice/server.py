@@ -9,7 +9,8 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,11 +19,12 @@ import uvicorn
 from engine.errors import WorkbenchError
 from engine.practice.exchange import Exchange
 from engine.practice.faults import Fault, Faults
+from engine.practice.journal import Journal
 from engine.practice.kite_rest import DROP, KiteRest, build_app
 from engine.practice.kite_ticker import Ticker
 from engine.practice.login import API_KEY, API_SECRET, Login
 from engine.practice.market import Market, PracticeDay
-from engine.practice.pace import Beat, Pacer, PaceSettings
+from engine.practice.pace import CLOSE, Beat, Pacer, PaceSettings
 from engine.practice.postback import Postbacks
 from engine.practice.settings import ExchangeSettings
 
@@ -48,6 +50,9 @@ class ServerSettings:
         Of the faults.
     redirect_url, postback_url : str or None
         Addresses of the app; without the first the login page shows the request token itself.
+    journal : Path or None
+        File in which requests are written down; a server that is started with the file of a killed one goes on
+        where that ended.
     """
 
     port: int = 0
@@ -59,6 +64,7 @@ class ServerSettings:
     seed: int = 0
     redirect_url: str | None = None
     postback_url: str | None = None
+    journal: Path | None = None
 
 
 class PracticeServer:
@@ -91,6 +97,9 @@ class PracticeServer:
         self.ticker = Ticker(self.exchange)
         self.pacer = Pacer(self.exchange, self.ticker, self.settings.pace)
         self.rest = KiteRest(self.exchange, self.ticker, self.pacer, self.login, self.settings.redirect_url)
+        path = self.settings.journal
+        self._journal = self._open_journal(path, day) if path is not None else None
+        self.rest.journal = self._journal
         self.rest_url = ""
         self.ticker_url = ""
         self._thread: threading.Thread | None = None
@@ -145,11 +154,20 @@ class PracticeServer:
             self._server.force_exit = True  # readers are cut off, not waited for
         if self._thread is not None:
             self._thread.join(START_S)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self._check()
 
     def grant_token(self) -> str:
         """An access token without the way through the login page."""
-        return self.call(self.login.grant)
+
+        def granted() -> str:
+            token = self.login.grant()
+            self.rest.note(what="token", token=token)
+            return token
+
+        return self.call(granted)
 
     def step(self, moments: int = 1, timeout_s: float = 30.0) -> Beat | None:
         """In manual mode play so many moments, five to a minute; the last one."""
@@ -177,6 +195,31 @@ class PracticeServer:
             return done.result(timeout_s)
         except (TimeoutError, asyncio.CancelledError):
             return False
+
+    def _open_journal(self, path: Path, day: PracticeDay) -> Journal:
+        bars, settings = day.bars, self.settings
+        journal = Journal(
+            path,
+            {
+                "underlying": bars.underlying,
+                "date": str(bars.date),
+                "source": bars.source,
+                "contracts": bars.contracts,
+                "path": settings.path,
+                "quote_lots": settings.quote_lots,
+                "seed": settings.seed,
+                "faults": [repr(fault) for fault in settings.faults],
+                "exchange": asdict(settings.exchange),
+                "start_minute": settings.pace.start_minute,
+            },
+        )
+        self.pacer.recover = lambda: journal.replay(self.exchange, self.login)
+        self.pacer.on_beat.append(
+            lambda seq, minute, moment: journal.note(
+                what="beat", seq=seq, minute=minute, moment=moment, closes=moment == CLOSE
+            )
+        )
+        return journal
 
     @property
     def is_over(self) -> bool:
