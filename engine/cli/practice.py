@@ -31,6 +31,7 @@ def run_serve(
     cash: int,
     faults: list[str] | None,
     seed: int,
+    order_limits: bool,
     redirect_url: str | None,
     postback_url: str | None,
     journal: Path | None,
@@ -59,6 +60,8 @@ def run_serve(
         Rupees against bars.
     faults : list of str, optional
         As `name:p=0.1`, see `engine.practice.faults.parse_fault`.
+    order_limits : bool
+        Whether Kite's order rates are kept.
     journal : Path, optional
         File that lets a killed server go on where it ended.
 
@@ -100,6 +103,7 @@ def run_serve(
         ),
         faults=tuple(parse_fault(text) for text in faults or ()),
         seed=seed,
+        order_limits=order_limits,
         redirect_url=redirect_url,
         postback_url=postback_url,
         journal=journal,

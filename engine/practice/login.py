@@ -153,9 +153,12 @@ class Rates:
     reads_limited : bool
         Reads are limited only where exchange time flows by itself: while it stands still between two moments, any
         number of them would fall into one second.
+    orders_limited : bool
+        Off for a rehearsal without latency, in which a whole answer to a moment falls into one second.
     """
 
     reads_limited: bool
+    orders_limited: bool = True
     counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def order(self, ms: int) -> None:
@@ -165,6 +168,8 @@ class Rates:
             ("minute", ms // 60_000, ORDERS_PER_MINUTE),
             ("day", 0, ORDERS_PER_DAY),
         )
+        if not self.orders_limited:
+            return
         over = None
         for name, place, limit in limits:
             self.counts[name, place] += 1

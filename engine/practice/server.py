@@ -48,6 +48,8 @@ class ServerSettings:
         Lots at the best bid and ask.
     seed : int
         Of the faults.
+    order_limits : bool
+        Whether Kite's order rates are kept (10 a second of exchange time).
     redirect_url, postback_url : str or None
         Addresses of the app; without the first the login page shows the request token itself.
     journal : Path or None
@@ -62,6 +64,7 @@ class ServerSettings:
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     faults: tuple[Fault, ...] = ()
     seed: int = 0
+    order_limits: bool = True
     redirect_url: str | None = None
     postback_url: str | None = None
     journal: Path | None = None
@@ -97,6 +100,7 @@ class PracticeServer:
         self.ticker = Ticker(self.exchange)
         self.pacer = Pacer(self.exchange, self.ticker, self.settings.pace)
         self.rest = KiteRest(self.exchange, self.ticker, self.pacer, self.login, self.settings.redirect_url)
+        self.rest.rates.orders_limited = self.settings.order_limits
         path = self.settings.journal
         self._journal = self._open_journal(path, day) if path is not None else None
         self.rest.journal = self._journal

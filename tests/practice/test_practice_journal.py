@@ -30,7 +30,7 @@ class Process:
             "underlying": "NIFTY", "day": "2026-09-01", "source": None, "speed": "manual", "port": 0,
             "start_at": "09:20", "participants": 0, "wait": False, "match": "bars", "bar_path": "worst",
             "slippage": "0.25", "delay_ms": 20_000, "cash": 50_000_000, "faults": ["partial_fill:p=0.5"],
-            "seed": 3, "redirect_url": None, "postback_url": None, "linger": False, "as_json": True,
+            "seed": 3, "order_limits": True, "redirect_url": None, "postback_url": None, "linger": False, "as_json": True,
             "data_folder": str(lake.root), "journal": str(journal),
         }  # fmt: skip
         self.process = subprocess.Popen(

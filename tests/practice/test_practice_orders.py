@@ -165,6 +165,15 @@ def test_the_eleventh_order_of_a_second_is_429(server, kite, atm, minutes):
     assert order(kite, atm, price=price)
 
 
+def test_order_limits_can_be_lifted_for_a_rehearsal_without_latency(serve, logged_in, minutes):
+    server = serve(order_limits=False)
+    kite = logged_in(server)
+    server.step(minutes(5))
+    one = server.exchange.market.instruments[0]
+    price = round(last_price(kite, one.symbol) + 10, 2)
+    assert len({order(kite, one.symbol, price=price) for _ in range(15)}) == 15
+
+
 def test_a_second_quote_within_a_second_is_429(serve, logged_in):
     server = serve(pace=PaceSettings(speed=1, start_minute=5))
     kite = logged_in(server)

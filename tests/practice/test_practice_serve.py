@@ -14,7 +14,7 @@ from engine.errors import WorkbenchError
 WORDS = {
     "underlying": "NIFTY", "day": "2026-09-01", "source": None, "speed": "max", "port": 0, "start_at": "15:30",
     "participants": 0, "wait": False, "match": "bars", "bar_path": "worst", "slippage": "0.25", "delay_ms": 0,
-    "cash": 10_000_000, "faults": None, "seed": 0, "redirect_url": None, "postback_url": None, "journal": None, "linger": False,
+    "cash": 10_000_000, "faults": None, "seed": 0, "order_limits": True, "redirect_url": None, "postback_url": None, "journal": None, "linger": False,
     "as_json": True,
 }  # fmt: skip
 
