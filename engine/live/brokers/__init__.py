@@ -1,0 +1,1 @@
+"""Brokers behind one small protocol: each adapter passes the same suite of tests (`tests/brokers`)."""
