@@ -248,3 +248,29 @@ def test_the_broker_squares_off_intraday_positions(serve, logged_in, minutes):
     server.step(minutes(2) + 1)
     assert statuses(kite, resting)[-1] == "CANCELLED"
     assert kite.positions()["net"][0]["quantity"] == 0
+
+
+def test_what_one_order_took_the_next_cannot_have(serve, logged_in, minutes):
+    server = serve(exchange=ExchangeSettings(match="quotes"), quote_lots=2)
+    kite = logged_in(server)
+    server.step(minutes(5))
+    one = server.exchange.market.instruments[0]
+    price = round(last_price(kite, one.symbol) + 5, 2)
+    for _ in range(2):
+        order(kite, one.symbol, "BUY", quantity=130, price=price)
+    assert [line["filled_quantity"] for line in kite.orders()] == [130, 0]
+
+
+def test_a_fill_wins_over_a_cancel_on_its_way(serve, logged_in, minutes):
+    server = serve(exchange=ExchangeSettings(delay_ms=30_000))
+    kite = logged_in(server)
+    server.step(minutes(5) + 1)
+    symbol = server.exchange.market.instruments[0].symbol
+    order_id = order(kite, symbol, "BUY", price=round(last_price(kite, symbol) + 10, 2))  # arrives at :30
+    server.step()
+    assert kite.cancel_order("regular", order_id) == order_id  # arrives at :50
+    server.step()
+    assert kite.orders()[0]["status"] == "COMPLETE"
+    server.step(2)
+    assert statuses(kite, order_id)[-1] == "COMPLETE"
+    assert kite.positions()["net"][0]["quantity"] == 65
