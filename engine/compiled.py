@@ -10,14 +10,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba import njit
 
-__all__ = ["KERNEL_FOLDER", "Row", "Rows", "fingerprint", "int64", "njit"]
+__all__ = ["KERNEL_FOLDER", "Row", "Rows", "fingerprint", "inner", "int64", "njit"]
 
 Row = Any
 """One record of a structured array as a kernel sees it: fields are attributes."""
@@ -77,3 +78,38 @@ def _folder() -> Path:
 
 KERNEL_FOLDER = _folder()
 numba.config.CACHE_DIR = str(KERNEL_FOLDER)
+
+_compiling = threading.RLock()
+
+
+def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """
+    `numba.njit`, compiled without loop vectorisation.
+
+    It gains these kernels nothing (they search and branch; `strategy.lanes` spells out the one vector that pays)
+    and costs a fifth of the compile time. The setting is numba's and global, so it holds only while one of these
+    kernels is compiled: a user's own functions keep theirs.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kernel = numba.njit(**options)(function)
+        compile_ = kernel.compile
+
+        def plainly(signature: Any) -> Any:
+            with _compiling:
+                kept = numba.config.LOOP_VECTORIZE
+                numba.config.LOOP_VECTORIZE = 0
+                try:
+                    return compile_(signature)
+                finally:
+                    numba.config.LOOP_VECTORIZE = kept
+
+        kernel.compile = plainly
+        return kernel
+
+    return decorate
+
+
+def inner(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`njit` for a function that only kernels call: without the entry from Python, which costs compile time."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)

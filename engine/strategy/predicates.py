@@ -93,7 +93,7 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
             f"filter {name!r} changes its candidate; a filter only looks at it and answers True or False"
         )
     try:
-        inner = njit(function, error_model="numpy")
+        inner = njit(error_model="numpy")(function)
 
         @cfunc(types.uint8(types.CPointer(_ROW)))
         def call(row: Any) -> int:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import Rows, int64, njit
+from engine.compiled import Rows, inner, int64, njit
 from engine.errors import DataError
 from engine.strategy.lanes import both_above
 
@@ -91,7 +91,7 @@ def new_votes(bars: int) -> Votes:
     )
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _lowest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     """Index of the lowest value over first..last, the earliest on ties."""
     best = first
@@ -101,7 +101,7 @@ def _lowest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _highest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     """Index of the highest value over first..last, the earliest on ties."""
     best = first
@@ -111,7 +111,7 @@ def _highest(values: npt.NDArray[np.int32], first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _new_swing(
     high: npt.NDArray[np.int32], low: npt.NDArray[np.int32], i: int, kind: int, base: int, votes: Votes
 ) -> SwingState:
@@ -129,7 +129,7 @@ def _new_swing(
     return SwingState(kind, price, k, i + 1, False)
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _vote(once: npt.NDArray[np.uint8], twice: npt.NDArray[np.uint8], j: int, exact_second: bool) -> bool:
     """Count one vote on bar j and tell whether it confirms."""
     block = j // BLOCK
@@ -142,7 +142,7 @@ def _vote(once: npt.NDArray[np.uint8], twice: npt.NDArray[np.uint8], j: int, exa
     return second or not exact_second
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _count_skipped(
     extreme: npt.NDArray[np.int32],
     close: npt.NDArray[np.int32],
@@ -160,13 +160,13 @@ def _count_skipped(
                 _vote(once, twice, j, True)
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _window(at: int, first: int, i: int) -> int:
     """Bits of the block starting at bar `at` that lie in first..i-1: nothing of bar i or later is used."""
     return (0xFF << max(first - at, 0)) & (0xFF >> max(at + BLOCK - i, 0))
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _second_vote(
     extreme: npt.NDArray[np.int32],
     close: npt.NDArray[np.int32],
@@ -207,7 +207,7 @@ def _second_vote(
     return due != 0
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _alternation_waits(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
@@ -227,7 +227,7 @@ def _alternation_waits(
     return False
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _vote_in_order(
     high: npt.NDArray[np.int32],
     low: npt.NDArray[np.int32],
