@@ -14,6 +14,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+practice = typer.Typer(help="A practice exchange that speaks Kite Connect.", no_args_is_help=True)
+app.add_typer(practice, name="practice")
 data = typer.Typer(help="The lake of trading days: import, list, check, simulate.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
@@ -179,3 +181,65 @@ def simulate(
     from engine.cli.lake import run_simulate
 
     run_simulate(underlying or "NIFTY", start, end, day, seed, strikes, data_folder, as_json)
+
+
+@practice.command()
+def serve(
+    underlying: Underlying = None,
+    day: Day = None,
+    source: Source = None,
+    speed: Annotated[str, typer.Option(help="1, 60, ... times real time; max; or manual.")] = "1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    start_at: Annotated[str | None, typer.Option(help="Clock time HH:MM at which the market starts.")] = None,
+    participants: Annotated[
+        int, typer.Option(min=0, help="Who must acknowledge each moment at speed max.")
+    ] = 0,
+    wait: Annotated[bool, typer.Option(help="Wait for the first subscriber.")] = True,
+    match: Annotated[str, typer.Option(help="bars: the backtest's bar path; quotes: bid and ask.")] = "bars",
+    bar_path: Annotated[str, typer.Option(help="Order of a bar's four prices.")] = "worst",
+    slippage: Annotated[str, typer.Option(help="Rupees per fill.")] = "0",
+    delay_ms: Annotated[int, typer.Option(min=0, help="Delay of the exchange, milliseconds.")] = 0,
+    cash: Annotated[int, typer.Option(min=0, help="Rupees in the account.")] = 50_000_000,
+    faults: Annotated[
+        list[str] | None, typer.Option("--fault", help="Switch a fault on, e.g. lost_answer:p=0.05.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+    order_limits: Annotated[bool, typer.Option(help="Enforce the order rate limits.")] = True,
+    redirect_url: Annotated[
+        str | None, typer.Option(help="Where the login page sends the request token.")
+    ] = None,
+    postback_url: Annotated[str | None, typer.Option(help="Where order updates are posted.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="File that lets the exchange survive its own death.")
+    ] = None,
+    linger: Annotated[bool, typer.Option(help="Stay up when the day is over.")] = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Play a stored day as an exchange one can log in to with the official Kite client."""
+    from engine.cli.practice import run_serve
+
+    run_serve(
+        underlying=underlying,
+        day=day,
+        source=source,
+        speed=speed,
+        port=port,
+        start_at=start_at,
+        participants=participants,
+        wait=wait,
+        match=match,
+        bar_path=bar_path,
+        slippage=slippage,
+        delay_ms=delay_ms,
+        cash=cash,
+        faults=faults,
+        seed=seed,
+        order_limits=order_limits,
+        redirect_url=redirect_url,
+        postback_url=postback_url,
+        journal=journal,
+        linger=linger,
+        data_folder=data_folder,
+        as_json=as_json,
+    )
