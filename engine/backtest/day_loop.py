@@ -23,21 +23,17 @@ from engine.backtest.day_orders import (
 )
 from engine.backtest.day_record import (
     AMBIGUOUS,
-    DAY_OVER,
-    DECISION,
     DECISIONS,
     LATCH,
-    NO_ROOM,
-    NONE_QUALIFIES,
-    OUTSIDE_HOURS,
     REALISED,
-    WANTED,
     Record,
     Setup,
     Snapshot,
 )
-from engine.compiled import Row, Rows, njit
+from engine.compiled import Row, Rows, inner, njit
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
+from engine.execution.decisions import DECISION, decide
+from engine.execution.fills import LATCHED_STOP, LATCHED_TARGET
 from engine.execution.ledger import (
     DAY_STOP,
     DAY_TARGET,
@@ -50,15 +46,14 @@ from engine.execution.ledger import (
 from engine.execution.orders import (
     NOT_PENDING,
     WORKING,
-    same_order,
 )
-from engine.execution.risk import CE, PE, loss_reached, may_open, target_reached
+from engine.execution.risk import CE, PE, loss_reached, target_reached
 from engine.strategy.candidates import SLOT, Pool, count_levels, day_lows, new_pool
 from engine.strategy.predicates import CANDIDATE
-from engine.strategy.swing_break import DESIRED_ORDER, NOBODY, Choice, Day, close_minute, desire
+from engine.strategy.swing_break import DESIRED_ORDER, NOBODY, Choice, Day, close_minute
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int) -> bool:
     """
     Tell whether no order can trigger and no limit can be reached anywhere in this minute's bars.
@@ -97,7 +92,7 @@ def _stays_quiet(setup: Setup, day: Day, book: Book, record: Record, minute: int
     return True
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _play_moment(
     setup: Setup,
     day: Day,
@@ -129,7 +124,7 @@ def _play_moment(
     for kind in range(2):
         play_entry(setup, day, book, pool, record, kind, minute, moment, ms)
     if record.counts[LATCH] == 0 and loss_reached(day_paise(book, record), setup.limits):
-        record.counts[LATCH] = 1
+        record.counts[LATCH] = LATCHED_STOP
         if 0 < moment < MOMENTS - 1 and book.size[0] > 0:
             record.counts[AMBIGUOUS] += 1
         ask_all_exits(book, DAY_STOP, ms + setup.latency_ms)
@@ -137,7 +132,7 @@ def _play_moment(
     settle_exits(setup, day, book, record, minute, moment, ms)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _play_minute(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, nothing: Row
 ) -> None:
@@ -152,55 +147,30 @@ def _play_minute(
         and target_reached(day_paise(book, record), setup.limits)
     ):
         ms = minute * MINUTE_MS + MOMENT_MS[MOMENTS - 1]
-        record.counts[LATCH] = 2
+        record.counts[LATCH] = LATCHED_TARGET
         ask_all_exits(book, DAY_TARGET, ms + setup.latency_ms)
         ask_cancel(book, nothing, ms + setup.latency_ms)
         settle_exits(setup, day, book, record, minute, MOMENTS - 1, ms)
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def _decide(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, minute: int, ce: Choice, pe: Choice,
     wanted: Rows, last: Rows,
 ) -> None:  # fmt: skip
     """Turn the choices of a closed bar into requests for the two slots."""
     open_ce, open_pe = open_counts(day, book)
-    in_hours = setup.entry_from <= minute + 1 < setup.entry_until
-    # a slot whose order stands keeps its reservation before a new one is made
-    first = (
-        PE if book.working[CE].order.contract == NOBODY and book.working[PE].order.contract != NOBODY else CE
-    )
+    first, changed = decide(
+        minute, ce, pe, book.working[CE].order.contract != NOBODY, book.working[PE].order.contract != NOBODY,
+        open_ce, open_pe, record.counts[LATCH] != 0, setup.entry_from <= minute + 1 < setup.entry_until,
+        pool, setup.rules, setup.limits, wanted, last,
+    )  # fmt: skip
     for turn in range(2):
         kind = first if turn == 0 else 1 - first
-        choice = ce if kind == CE else pe
-        order = wanted[kind]
-        order.contract = NOBODY
-        verdict = NONE_QUALIFIES
-        if choice.contract != NOBODY:
-            if record.counts[LATCH] != 0:
-                verdict = DAY_OVER
-            elif not in_hours:
-                verdict = OUTSIDE_HOURS
-            elif not may_open(kind, open_ce, open_pe, setup.limits):
-                verdict = NO_ROOM
-            else:
-                verdict = WANTED
-                desire(pool.slots[choice.contract], choice.contract, setup.rules, order)
-                if kind == CE:
-                    open_ce += 1
-                else:
-                    open_pe += 1
-        line = last[kind]
-        if verdict != line.verdict or not same_order(order, line.order):
-            line.minute = minute
-            line.kind = kind
-            line.verdict = verdict
-            line.candidates = choice.candidates
-            line.qualified = choice.qualified
-            line.order = order
-            record.decisions[record.counts[DECISIONS]] = line
+        if changed & (1 << kind):
+            record.decisions[record.counts[DECISIONS]] = last[kind]
             record.counts[DECISIONS] += 1
-        ask_order(book.working[kind], order, (minute + 1) * MINUTE_MS + setup.latency_ms)
+        ask_order(book.working[kind], wanted[kind], (minute + 1) * MINUTE_MS + setup.latency_ms)
 
 
 @njit(cache=True, nogil=True)

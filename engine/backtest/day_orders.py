@@ -20,17 +20,14 @@ from engine.backtest.day_record import (
     log_exit,
     log_order,
 )
-from engine.compiled import Row, Rows, njit
+from engine.compiled import Row, Rows, inner
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, WORST, price_at
+from engine.execution.fills import exit_at_fill, same_swing, stop_at_fill
 from engine.execution.ledger import (
-    DAY_STOP,
-    DAY_TARGET,
-    LIMIT_BREACH,
     NO_PRICE,
     OPEN,
     STOP,
     STOP_GAP,
-    TIME_EXIT,
     short_pnl,
     short_risk,
 )
@@ -66,7 +63,7 @@ class Book(NamedTuple):
     blocked: npt.NDArray[np.bool_]  # [C], True where a position is open
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def open_counts(day: Day, book: Book) -> tuple[int, int]:
     """Open CE and open PE positions."""
     ce, pe = 0, 0
@@ -78,7 +75,7 @@ def open_counts(day: Day, book: Book) -> tuple[int, int]:
     return ce, pe
 
 
-@njit(cache=True)
+@inner(cache=True)
 def close_position(
     book: Book, record: Record, contract: int, minute: int, moment: int, ms: int, fill: int, reason: int
 ) -> None:
@@ -111,7 +108,7 @@ def close_position(
     book.blocked[contract] = False
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def day_paise(book: Book, record: Record) -> int:
     """Realised and open profit of the day at the last traded prices, in paise."""
     total = record.counts[REALISED]
@@ -121,7 +118,7 @@ def day_paise(book: Book, record: Record) -> int:
     return total
 
 
-@njit(cache=True)
+@inner(cache=True)
 def ask_exit(book: Book, contract: int, reason: int, at_ms: int) -> None:
     """Ask for a position to be bought back; the first reason stands."""
     position = book.positions[contract]
@@ -130,14 +127,14 @@ def ask_exit(book: Book, contract: int, reason: int, at_ms: int) -> None:
         position.exit_ms = at_ms
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def ask_all_exits(book: Book, reason: int, at_ms: int) -> None:
     """Ask for every position to be bought back."""
     for k in range(book.size[0]):
         ask_exit(book, book.held[k], reason, at_ms)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _last_price(day: Day, setup: Setup, contract: int, minute: int, moment: int) -> int:
     """Price (ticks) last traded before a moment of a minute; a price beyond any trigger when there was none."""
     if moment > 0 and day.valid[contract, minute]:
@@ -151,7 +148,7 @@ def _last_price(day: Day, setup: Setup, contract: int, minute: int, moment: int)
     return day.close[contract, last] if last >= 0 else 2**31 - 1
 
 
-@njit(cache=True)
+@inner(cache=True)
 def apply_pending(
     day: Day, setup: Setup, book: Book, pool: Pool, record: Record, minute: int, moment: int, ms: int
 ) -> None:
@@ -189,7 +186,7 @@ def apply_pending(
             candidate.level = max(candidate.level, len(pool.funnel) - 2)
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def ask_order(slot: Row, desired: Row, at_ms: int) -> None:
     """Send what is wanted of one slot, unless just that stands or is on its way."""
     standing = slot.next if slot.next_ms != NOT_PENDING else slot.order
@@ -198,14 +195,14 @@ def ask_order(slot: Row, desired: Row, at_ms: int) -> None:
         slot.next_ms = at_ms
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def ask_cancel(book: Book, nothing: Row, at_ms: int) -> None:
     """Ask for both entry orders to be cancelled."""
     for kind in range(2):
         ask_order(book.working[kind], nothing, at_ms)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _open_position(
     day: Day, setup: Setup, book: Book, pool: Pool, record: Record, slot: Row, minute: int, moment: int,
     ms: int, fill: int, highest: int,
@@ -218,10 +215,7 @@ def _open_position(
     trade = record.trades[record.counts[TRADES]]
     quantity = order.lots * setup.rules.lot_size
     candidate = pool.slots[contract]
-    same_swing = candidate.active and candidate.conf_minute == order.conf_minute
-    if same_swing:  # it has seen bars that the order, with a change on its way, has not
-        highest = max(highest, candidate.highest_high)
-    stop = max(order.stop, highest + setup.rules.stop_buffer)
+    stop = stop_at_fill(candidate, order, highest, setup.rules.stop_buffer)
     trade.contract = contract
     trade.conf_minute = order.conf_minute
     trade.swing_index = order.swing_index
@@ -267,15 +261,11 @@ def _open_position(
     book.size[0] += 1
     book.blocked[contract] = True
     log_exit(record, minute, ms, position.stop_number, position, PROTECTIVE_STOP, PLACED, 0)
-    # a fill that crossed the cancel of its order on the way is bought back like all others
-    if record.counts[LATCH] != 0:
-        ask_exit(book, contract, DAY_STOP if record.counts[LATCH] == 1 else DAY_TARGET, ms + setup.latency_ms)
-    elif minute >= setup.exit_minute:
-        ask_exit(book, contract, TIME_EXIT, ms + setup.latency_ms)
-    elif not allowed:
-        ask_exit(book, contract, LIMIT_BREACH, ms + setup.latency_ms)
+    reason = exit_at_fill(record.counts[LATCH], minute >= setup.exit_minute, allowed)
+    if reason != OPEN:
+        ask_exit(book, contract, reason, ms + setup.latency_ms)
 
-    if same_swing:
+    if same_swing(candidate, order):
         candidate.level = len(pool.funnel) - 1
         drop(pool, contract)
     slot.order.contract = NOBODY
@@ -283,7 +273,7 @@ def _open_position(
     slot.next_ms = NOT_PENDING  # a change still on its way finds the order filled
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _try_exit(
     setup: Setup, day: Day, book: Book, record: Record, contract: int, minute: int, moment: int, ms: int
 ) -> bool:
@@ -300,7 +290,7 @@ def _try_exit(
     return True
 
 
-@njit(cache=True)
+@inner(cache=True)
 def play_position(
     setup: Setup, day: Day, book: Book, record: Record, contract: int, minute: int, moment: int, ms: int,
     previous: int, price: int,
@@ -347,7 +337,7 @@ def play_position(
     return True
 
 
-@njit(cache=True)
+@inner(cache=True)
 def play_entry(
     setup: Setup, day: Day, book: Book, pool: Pool, record: Record, kind: int, minute: int, moment: int, ms: int,
 ) -> None:  # fmt: skip
@@ -386,7 +376,7 @@ def play_entry(
         record.counts[AMBIGUOUS] += 1
 
 
-@njit(cache=True, forceinline=True)
+@inner(cache=True, forceinline=True)
 def settle_exits(
     setup: Setup, day: Day, book: Book, record: Record, minute: int, moment: int, ms: int
 ) -> None:

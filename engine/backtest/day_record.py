@@ -5,35 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import Row, Rows, njit
+from engine.compiled import Row, Rows, inner
 from engine.execution.orders import (
     PROTECTIVE_STOP,
 )
 from engine.execution.risk import Limits
 from engine.strategy.rules import Rules
-from engine.strategy.swing_break import DESIRED_ORDER
-
-# why a slot has or has not a desired order
-NONE_QUALIFIES = 0
-WANTED = 1
-NO_ROOM = 2  # a position limit is reached
-OUTSIDE_HOURS = 3
-DAY_OVER = 4  # the day latch fell
-VERDICTS = ("none_qualifies", "wanted", "no_room", "outside_hours", "day_over")
-
-DECISION = np.dtype(
-    [
-        ("minute", np.int32),  # minute whose close decided
-        ("kind", np.int32),  # CE or PE
-        ("verdict", np.int32),  # place in VERDICTS
-        ("candidates", np.int32),
-        ("qualified", np.int32),
-        ("order", DESIRED_ORDER),
-    ],
-    align=True,
-)
-
-LATCHES = ("", "day_stop", "day_target")
 
 
 class Setup(NamedTuple):
@@ -67,7 +44,7 @@ ORDERS = 1
 DECISIONS = 2
 ORDER_NUMBERS = 3  # the last number given to an order; entries, stops and exits share the count
 AMBIGUOUS = 4  # bars in which the assumed path decided a trade or the day latch
-LATCH = 5  # place in LATCHES
+LATCH = 5  # place in fills.LATCHES
 REALISED = 6  # paise
 COUNTS = 7
 
@@ -80,7 +57,7 @@ class Snapshot(NamedTuple):
     blocked: npt.NDArray[np.bool_]  # [C]
 
 
-@njit(cache=True)
+@inner(cache=True)
 def log_order(
     record: Record, minute: int, ms: int, number: int, role: int, event: int, order: Row, quantity: int,
     price: int,
@@ -102,7 +79,7 @@ def log_order(
     line.price = price
 
 
-@njit(cache=True)
+@inner(cache=True)
 def log_exit(
     record: Record, minute: int, ms: int, number: int, position: Row, role: int, event: int, price: int
 ) -> None:

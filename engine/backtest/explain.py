@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.backtest.day_record import VERDICTS, Snapshot
+from engine.backtest.day_record import Snapshot
 from engine.backtest.outcome import DayOutcome
 from engine.backtest.run import play_day
 from engine.errors import DataError
+from engine.execution.decisions import VERDICTS
 from engine.history.day import DayBars
 from engine.market.clock import minute_label
 from engine.market.prices import TICKS_PER_RUPEE, to_rupees

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.backtest.day_record import DECISION, VERDICTS
 from engine.backtest.outcome import DayOutcome, moment_ms
+from engine.execution.decisions import DECISION, VERDICTS
 from engine.execution.ledger import EXIT_REASONS, TRADE
 from engine.execution.orders import ORDER_EVENT, ORDER_EVENTS, ORDER_ROLES
 from engine.market.charges import charge_fills, units_to_paise

@@ -29,7 +29,7 @@ class DayOutcome:
     funnel : int64[levels]
     ambiguous_bars : int
     latch : int
-        Place in `day_loop.LATCHES`.
+        Place in `fills.LATCHES`.
     """
 
     date: dt.date

@@ -17,7 +17,6 @@ from engine.backtest.day_loop import run_day
 from engine.backtest.day_record import (
     AMBIGUOUS,
     COUNTS,
-    DECISION,
     DECISIONS,
     LATCH,
     ORDERS,
@@ -29,6 +28,7 @@ from engine.backtest.outcome import DayOutcome, SkippedDay, outcome_of
 from engine.backtest.result import Result
 from engine.backtest.setup import setup_for, why_untradable
 from engine.errors import DataError
+from engine.execution.decisions import DECISION
 from engine.execution.ledger import TRADE
 from engine.execution.orders import ORDER_EVENT
 from engine.history.day import DayBars

@@ -1,22 +1,14 @@
 """From parameters and a day to what the day loop is run with: hours as minutes, money as paise."""
 
-import datetime as dt
-
 from engine.backtest.day_record import Setup
 from engine.errors import DataError
 from engine.execution.bar_path import PATHS
+from engine.execution.hours import minute_of, trading_hours
 from engine.execution.risk import limits_for
 from engine.history.day import DayBars
 from engine.market.prices import to_ticks
 from engine.params import SwingBreakParams
 from engine.strategy.rules import rules_for
-
-EXIT_BEFORE_CLOSE = 15
-"""Minutes before the close at which a session that ends before the forced exit time is flat."""
-
-
-def _minute(moment: dt.time, open_minute: int) -> int:
-    return moment.hour * 60 + moment.minute - open_minute
 
 
 def why_untradable(day: DayBars, params: SwingBreakParams) -> str | None:
@@ -30,7 +22,7 @@ def why_untradable(day: DayBars, params: SwingBreakParams) -> str | None:
             "close-only: high and low are unknown (no swings, no stops, no fills), volume is unknown "
             "(no VWAP premium)"
         )
-    if _minute(params.forced_exit_time, day.open_minute) <= 0:
+    if minute_of(params.forced_exit_time, day.open_minute) <= 0:
         return f"the session opens after the forced exit at {params.forced_exit_time:%H:%M}"
     return None
 
@@ -47,8 +39,7 @@ def setup_for(day: DayBars, params: SwingBreakParams) -> Setup:
     reason = why_untradable(day, params)
     if reason:
         raise DataError(f"{day.underlying} {day.date} cannot be traded: {reason}")
-    forced = _minute(params.forced_exit_time, day.open_minute)
-    exit_minute = forced if forced < day.minutes else max(day.minutes - EXIT_BEFORE_CLOSE, 1)
+    hours = trading_hours(params, day.open_minute, day.minutes)
     return Setup(
         rules=rules_for(params, day.lot_size),
         limits=limits_for(params),
@@ -57,7 +48,7 @@ def setup_for(day: DayBars, params: SwingBreakParams) -> Setup:
         slip_basis_points=int(params.slippage_percent * 100),
         latency_ms=params.latency_ms,
         stop_unfilled_ms=params.stop_unfilled_seconds * 1000,
-        entry_from=_minute(params.entry_start_time, day.open_minute),
-        entry_until=min(_minute(params.entry_end_time, day.open_minute), exit_minute),
-        exit_minute=exit_minute,
+        entry_from=hours.entry_from,
+        entry_until=hours.entry_until,
+        exit_minute=hours.exit_minute,
     )

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import vectorbt as vbt
 from vectorbt.portfolio.enums import OrderSide
 
-from engine.backtest.day_record import DECISION
 from engine.backtest.outcome import DayOutcome, outcome_of
 from engine.backtest.setup import setup_for
 from engine.bench import vectorbt_rules as rules
 from engine.bench.vectorbt_book import CONTRACT, CURSOR, NOTE, WORKING, Book
 from engine.bench.vectorbt_swings import SWING_EVENT, Job, Swings, find_all_swings
 from engine.errors import ParamsError
+from engine.execution.decisions import DECISION
 from engine.execution.ledger import NO_PRICE, TRADE, short_pnl
 from engine.execution.orders import ORDER_EVENT
 from engine.history.day import DayBars

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 
 from engine.backtest.assumptions import assumptions
-from engine.backtest.day_record import DECISION
 from engine.backtest.outcome import DayOutcome, SkippedDay
 from engine.backtest.report import overview, write_report
 from engine.backtest.result import SIMULATED_LABEL, Result
 from engine.backtest.trade_pictures import choose_trades
 from engine.errors import DataError
+from engine.execution.decisions import DECISION
 from engine.execution.ledger import NO_PRICE, STOP, TIME_EXIT, TRADE
 from engine.execution.orders import ORDER_EVENT
 from engine.history.lake import Lake

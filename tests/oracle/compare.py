@@ -3,8 +3,9 @@
 import datetime as dt
 from dataclasses import asdict
 
-from engine.backtest.day_record import LATCHES, VERDICTS
 from engine.backtest.run import play_day
+from engine.execution.decisions import VERDICTS
+from engine.execution.fills import LATCHES
 from engine.execution.ledger import EXIT_REASONS
 from engine.execution.orders import ORDER_EVENTS, ORDER_ROLES
 from engine.strategy.predicates import compile_all
