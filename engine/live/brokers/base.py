@@ -30,14 +30,14 @@ class BrokerError(WorkbenchError):
     Attributes
     ----------
     message : str
-        The broker's own words, or those of the connection.
+        The broker's own words, or those of the connection; by default the whole line.
     code : int
         HTTP status, 0 where there was no answer.
     """
 
-    def __init__(self, message: str, code: int = 0) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, line: str, code: int = 0, message: str | None = None) -> None:
+        super().__init__(line)
+        self.message = line if message is None else message
         self.code = code
 
 
@@ -63,6 +63,10 @@ class BrokerBusy(BrokerError):  # noqa: N818
 
 class OrderRequestError(WorkbenchError):
     """An order request contradicts itself; it was not sent."""
+
+
+class ContractMismatchError(WorkbenchError):
+    """The broker's list of contracts contradicts our own facts; trading on either would be a guess."""
 
 
 class OrderStatus(StrEnum):
@@ -271,7 +275,7 @@ class Broker(Protocol):
         """Prove that the login is good; the user's id at the broker."""
 
     async def close(self) -> None:
-        """Release connections and threads; what is on its way ends as `BrokerUnknown`."""
+        """Wait for what is on its way, then release connections and threads; later requests are refused."""
 
     async def place(self, request: OrderRequest) -> str:
         """Send an order; the broker's id of it. Never retries."""
@@ -294,8 +298,21 @@ class Broker(Protocol):
     async def quotes(self, symbols: Sequence[str]) -> list[Quote]:
         """Quotes in the order of the symbols; `BrokerUnknown` names those that are missing."""
 
-    async def instruments(self, underlying: str) -> list[Contract]:
-        """Today's options of an underlying, by expiry, strike and kind; each checked against our contract facts."""
+    async def instruments(self, underlying: str, expiry: dt.date | None = None) -> list[Contract]:
+        """
+        Options of one expiry as listed today, by strike and kind, each checked against our contract facts.
+
+        Parameters
+        ----------
+        underlying : str
+        expiry : date, optional
+            None = the nearest that is listed.
+
+        Raises
+        ------
+        ContractMismatchError
+            If lot, tick or expiry are not what our tables say, or nothing is listed.
+        """
 
     async def margin(self, requests: Sequence[OrderRequest]) -> MarginReport:
         """What a basket of orders would need."""
