@@ -1,8 +1,10 @@
-"""A simulated day for the practice exchange that the adapters are tested against."""
+"""What the adapters are tested against: a day of the practice exchange, and a server that answers as told."""
 
 import datetime as dt
+import threading
 
 import pytest
+from scripted_kite import Script
 
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
@@ -16,3 +18,13 @@ def played_day(tmp_path_factory):
     lake = Lake(tmp_path_factory.mktemp("brokers-data"))
     ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=5)
     return load_practice_day(lake, "NIFTY", DATE)
+
+
+@pytest.fixture
+def script():
+    server = Script()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()

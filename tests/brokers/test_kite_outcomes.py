@@ -1,13 +1,12 @@
 """Every way Kite can fail to answer, through the official client, and what it means for an order."""
 
 import asyncio
-import http.server
 import json
-import threading
 import time
 
 import pytest
 from kiteconnect import exceptions as kite
+from scripted_kite import ask
 
 from engine.live.brokers.base import BrokerAuth, BrokerBusy, BrokerRefused, BrokerUnknown, OrderRequest
 from engine.live.brokers.kite import WRITERS, KiteBroker
@@ -18,62 +17,6 @@ ORDER = OrderRequest("Tag1", "NIFTY26S0125000CE", "BUY", 65, "SL", trigger_ticks
 
 def error_body(kind, message="words"):
     return json.dumps({"status": "error", "message": message, "data": None, "error_type": kind})
-
-
-class Script(http.server.ThreadingHTTPServer):
-    """Answers every request alike and keeps what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.root = f"http://127.0.0.1:{self.server_port}"
-        self.asked = []
-        self.answer = (200, "application/json", '{"status": "success", "data": {"order_id": "1"}}')
-        self.wait_s = 0.0
-
-
-class Answers(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
-        self.server.asked.append((self.command, self.path, body))
-        time.sleep(self.server.wait_s)
-        code, kind, text = self.server.answer
-        if code == 0:
-            self.close_connection = True
-            return
-        self.send_response(code)
-        if kind:
-            self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - named by http.server
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def script():
-    server = Script()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def ask(script, act, timeout_s=0.5):
-    async def asked():
-        broker = KiteBroker("key", "token", root=script.root, timeout_s=timeout_s)
-        try:
-            return await act(broker)
-        finally:
-            await broker.close()
-
-    return asyncio.run(asked())
 
 
 def outcome(script, act):
