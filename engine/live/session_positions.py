@@ -145,7 +145,7 @@ def watch(state: SessionState) -> None:
         if state.now_ns >= state.plan.exit_ns:
             exit_position(state, short, EXIT_REASONS[TIME_EXIT])
         since = short.stop_triggered_ns
-        if since and state.now_ns - since >= state.plan.stop_unfilled_ns:
+        if since and state.now_ns - since >= max(state.plan.stop_unfilled_ns, 1):  # not in its own moment
             exit_position(state, short, EXIT_REASONS[STOP_GAP])
         protect(state, short)
 

@@ -4,6 +4,9 @@ import datetime as dt
 
 import pytest
 from exchange_for_session import MS, OPEN_NS, Exchange
+from oracle import draws
+from oracle.compare import DATE, EXPIRY
+from oracle.market import day_bars
 
 from engine.backtest.run import load_day, play_day
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS
@@ -126,3 +129,18 @@ def test_the_real_day_decides_and_trades_as_in_the_backtest(shared, tmp_path):
     params = load_params("swing_break_banknifty", min_vwap_premium_percent=-10, latency_ms=0)
     outcome, _ = compare(load_day(lake, lake.entries()[0], params), params)
     assert len(outcome.trades) > 5
+
+
+def test_wild_little_days_decide_and_trade_as_in_the_backtest():
+    unequal, reasons = [], set()
+    for seed in range(150):
+        params = draws.parameters(seed, latency_ms=0)
+        bars = day_bars(draws.market(seed), DATE, EXPIRY)
+        outcome = play_day(bars, params)
+        run = Exchange(bars, params).play()
+        same = run.decisions == decisions_of(outcome) and trades_in(run.state) == trades_of(outcome)
+        if not same or run.alerts or len(run.latched) != (outcome.latch != 0):
+            unequal.append(seed)
+        reasons |= {EXIT_REASONS[t["reason"]] for t in outcome.trades}
+    assert unequal == []
+    assert reasons >= {"stop", "stop_gap", "day_stop", "day_target", "time"}
