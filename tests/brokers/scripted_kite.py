@@ -2,6 +2,7 @@
 
 import asyncio
 import http.server
+import threading
 import time
 
 from engine.live.brokers.kite import KiteBroker
@@ -18,6 +19,8 @@ class Script(http.server.ThreadingHTTPServer):
         self.asked = []
         self.answer = (200, "application/json", '{"status": "success", "data": {"order_id": "1"}}')
         self.wait_s = 0.0
+        self.reads_wait = threading.Event()  # a GET is answered once it is set
+        self.reads_wait.set()
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -25,6 +28,8 @@ class Answers(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
         self.server.asked.append((self.command, self.path, body))
         time.sleep(self.server.wait_s)
+        if self.command == "GET":
+            self.server.reads_wait.wait(10)
         code, kind, text = self.server.answer
         if code == 0:
             self.close_connection = True
@@ -42,7 +47,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def ask(script, act, timeout_s=0.5):
+def ask(script, act, timeout_s=10):
     async def asked():
         broker = KiteBroker("key", "token", root=script.root, timeout_s=timeout_s)
         try:

@@ -267,8 +267,9 @@ class Broker(Protocol):
     """
     A broker.
 
-    Every method may raise `BrokerAuth`, `BrokerBusy` and `BrokerUnknown`; writes also `BrokerRefused`. Reports cover
-    the derivatives of our underlyings; what else the account holds is left out.
+    Every method may raise `BrokerAuth`, `BrokerBusy` and `BrokerUnknown`; writes also `BrokerRefused`. A write whose
+    await is cancelled is unknown as well. Reports cover the derivatives of our underlyings; what else the account
+    holds is left out.
     """
 
     async def connect(self) -> str:
