@@ -78,16 +78,23 @@ async def close(gateway: "Gateway", position: int, reason: str, within_s: float)
     Closed
         Not flat when the time was over or the login was lost; call again.
     """
+    try:
+        return await _until_flat(gateway, position, reason, within_s)
+    except BrokerAuth as error:
+        return Closed(position, False, exposure(gateway.store.state, position), error.message)
+
+
+async def _until_flat(gateway: "Gateway", position: int, reason: str, within_s: float) -> Closed:
     clock, rules, store = gateway.clock, gateway.rules, gateway.store
     deadline = clock.monotonic_ns() + seconds(within_s)
     step, next_step = -1, 0
     while True:
         try:
             await gateway.wire.look()
-        except BrokerAuth as error:
-            return Closed(position, False, exposure(store.state, position), error.message)
+        except BrokerAuth:
+            raise
         except BrokerError:
-            learnt = False  # unknown is not flat; what the log holds may still be pressed
+            learnt = False  # unknown is not flat, nor is it a reason to send more
         else:
             learnt = True
         mine = [order for order in store.state.open_orders if order.position == position]
@@ -138,7 +145,7 @@ async def _press(gateway: "Gateway", position: int, reason: str, percent: int) -
             continue
         share = min(order.reserved, needed)
         needed -= share
-        if price and order.order_id and share:
+        if price and order.order_id and share and order.pending != "cancel":
             await _reprice(gateway, order, order.filled + share, price, reason)
     if needed:
         await gateway.place(_exit_wish(gateway, sample, side, needed, price, reason), ignored)
@@ -184,8 +191,8 @@ def _is_doubtful_stop(gateway: "Gateway", order: Order) -> bool:
 
 
 async def _ask_cancel(gateway: "Gateway", order: Order, reason: str) -> None:
-    if order.pending != "cancel":
-        await gateway.cancel(order.tag, reason, lane=Lane.EXIT)
+    """Ask and go on: an entry whose cancel is not answered must not hold up an exit; the next look proves."""
+    await gateway.cancel(order.tag, reason, lane=Lane.EXIT, prove=False)
 
 
 async def replace_order(gateway: "Gateway", order: Order, wish: Wish) -> Sent:

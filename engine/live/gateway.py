@@ -287,9 +287,11 @@ class Gateway:
             return f"order {order.tag} is {order.state}: whether the broker holds it is not known"
         return f"order {order.tag} is being cancelled" if order.pending == "cancel" else ""
 
-    async def cancel(self, tag: str, reason: str, *, lane: Lane = Lane.STOP) -> Sent:
+    async def cancel(self, tag: str, reason: str, *, lane: Lane = Lane.STOP, prove: bool = True) -> Sent:
         """
         Cancel an order and wait for the proof of its end; a fill wins over an acknowledged cancel.
+
+        Without `prove` it returns with the broker's answer, which proves nothing.
 
         Returns
         -------
@@ -311,8 +313,8 @@ class Gateway:
         if not order.order_id:
             return Sent(tag, order.quantity, "unknown", "the broker's order is not found yet")
         sent = Sent(tag, order.quantity, "unknown", "a cancel is on its way")
-        if order.pending != "cancel":
-            try:
+        if order.pending != "cancel" or self.wire.doubtful_for(tag) >= seconds(self.rules.prove_s):
+            try:  # asking again is harmless: an order is cancelled once
                 await self.wire.turn(lane)
             except LanesExhaustedError as error:
                 return Sent("", order.quantity, "denied", str(error))
@@ -321,9 +323,8 @@ class Gateway:
                 sent = await self.wire.cancel(order, reason)
                 if sent.outcome == "denied":
                     return sent
-        if await self.watch(
-            lambda: not self.order(tag).open, self.rules.prove_s if sent.outcome != "refused" else 0
-        ):
+        proof_s = self.rules.prove_s if sent.outcome != "refused" else 0
+        if prove and await self.watch(lambda: not self.order(tag).open, proof_s):
             order = self.order(tag)
             return Sent(tag, order.quantity, "confirmed", order.status or order.state)
         if sent.outcome == "confirmed":

@@ -93,7 +93,7 @@ class ScriptedBroker:
     `place_faults`, `modify_faults`, `cancel_faults`, `read_faults` hold what happens to the next calls, in order:
     "" ok, "lost" done without an answer, "late" done, without an answer and shown 8 s later, "never" without an
     answer and not done, "busy" 429, "refuse", "auth", "stuck" accepted and never at the exchange, "reject" accepted
-    then REJECTED, "rest" rests although marketable, "part" fills one lot at once, "fill" (cancel) it fills instead.
+    then REJECTED, "rest" rests although marketable, "part" fills one lot at once, "fill" (cancel) it fills instead; "part" (cancel) one lot fills first.
     """
 
     def __init__(self, clock, latency_s=0.05):
@@ -142,10 +142,10 @@ class ScriptedBroker:
             order.status = OrderStatus.PENDING
         elif fault == "reject":
             order.status, order.message = OrderStatus.REJECTED, "margin exceeds"
-        elif request.kind == "SL":
-            order.status = OrderStatus.TRIGGER_PENDING
         elif fault == "part":
             self.fill(order, LOT)
+        elif request.kind == "SL":
+            order.status = OrderStatus.TRIGGER_PENDING
         elif fault != "rest":
             self.match(order)
         self.on_change(self)
@@ -182,6 +182,8 @@ class ScriptedBroker:
         if fault == "fill":
             self.fill(order, order.request.quantity - order.filled)
         elif order.status != OrderStatus.PENDING:
+            if fault == "part":
+                self.fill(order, LOT)
             order.status = OrderStatus.CANCELLED
         self.on_change(self)
         if fault == "lost":

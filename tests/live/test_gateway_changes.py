@@ -94,7 +94,7 @@ def test_the_twenty_sixth_modification_of_a_stop_replaces_it_without_a_gap(tmp_p
     with closing_store(Desk(tmp_path / "s.sqlite", rules=Rules(modifications=budget))) as desk:
 
         async def story():
-            desk.broker.max_modifies = 25
+            desk.broker.max_modifies = 25 if refused_by == "broker" else 10_000
             tag = await protected(desk)
             found = gaps(desk)
             for number in range(1, 26):
@@ -162,6 +162,38 @@ def test_an_entry_that_cannot_be_modified_is_cancelled_first_and_only_the_rest_p
         assert after.quantity == 3 * LOT
         assert desk.broker.held["o1"].status == OrderStatus.CANCELLED
         assert desk.broker.held["o2"].request.quantity == 3 * LOT
+
+    run(story())
+
+
+def test_what_an_entry_fills_while_it_is_replaced_is_not_placed_again(desk):
+    async def story():
+        await desk.start()
+        (sent,) = await desk.gateway.place(entry(lots=4))
+        await desk.gateway.wire.look()
+        desk.broker.modify_faults.append("refuse")
+        desk.broker.cancel_faults.append("part")
+        after = await desk.gateway.modify(
+            sent.tag, quantity=4 * LOT, trigger=1970, limit=1910, order_type="SL"
+        )
+        assert after.quantity == 3 * LOT
+        assert desk.broker.net == -LOT
+        assert desk.broker.held["o2"].request.quantity == 3 * LOT
+
+    run(story())
+
+
+def test_an_entry_whose_end_is_not_proven_is_not_replaced(desk):
+    async def story():
+        await desk.start()
+        (sent,) = await desk.gateway.place(entry())
+        await desk.gateway.wire.look()
+        desk.broker.modify_faults.append("refuse")
+        desk.broker.cancel_faults.append("never")
+        after = await desk.gateway.modify(sent.tag, quantity=LOT, trigger=1970, limit=1910, order_type="SL")
+        assert after.outcome == "unknown"
+        assert len(desk.broker.held) == 1
+        assert facts_on_disk(desk.path, "OrderDenied") == []
 
     run(story())
 
@@ -305,6 +337,27 @@ def test_an_exit_waits_for_a_failed_book_and_is_not_flat_meanwhile(desk):
     run(story())
 
 
+def test_nothing_known_is_not_flat_until_the_books_were_read(desk):
+    async def story():
+        await desk.start()
+        desk.broker.read_faults.extend(["never"] * 10)
+        assert not (await desk.gateway.exit(1, "time", 3)).flat
+        assert (await desk.gateway.exit(1, "time", 10)).flat
+
+    run(story())
+
+
+def test_a_standing_exit_is_not_joined_by_another(desk):
+    async def story():
+        tag = await protected(desk)
+        desk.broker.liquid = False
+        await desk.gateway.exit(1, "time", 20)
+        assert [o.request.tag for o in desk.broker.open] == [tag]
+        assert facts_on_disk(desk.path, "OrderDenied") == []
+
+    run(story())
+
+
 def test_a_stop_nobody_has_seen_does_not_keep_a_position_naked_and_goes_when_it_appears(desk):
     async def story():
         await desk.start()
@@ -361,6 +414,33 @@ def test_flatten_cancels_entries_and_closes_every_position(desk):
         assert all(closed.flat for closed in await desk.gateway.flatten("kill", 60))
         assert desk.broker.net == 0
         assert desk.broker.open == []
+
+    run(story())
+
+
+@pytest.mark.parametrize("faults", [["never"], ["never"] * 3, ["busy"], ["lost"], ["part"]])
+def test_an_entry_whose_cancel_is_not_answered_does_not_hold_up_the_exit(desk, faults):
+    async def story():
+        await desk.start()
+        await desk.gateway.place(entry(lots=4))
+        desk.broker.fill(desk.broker.held["o1"], 2 * LOT)
+        desk.broker.cancel_faults.extend(faults)
+        exiting = asyncio.ensure_future(desk.gateway.exit(1, "day_stop", 60))
+        await asyncio.sleep(3)
+        assert desk.broker.net == 0
+        assert (await exiting).flat
+        assert desk.broker.net == 0
+        assert desk.broker.held["o1"].status == OrderStatus.CANCELLED
+
+    run(story())
+
+
+def test_a_login_lost_in_the_middle_of_an_exit_ends_it_without_an_error(desk):
+    async def story():
+        await protected(desk)
+        desk.broker.modify_faults.extend(["auth"] * 9)
+        desk.broker.read_faults.extend(["", "auth"])
+        assert not (await desk.gateway.exit(1, "time", 30)).flat
 
     run(story())
 

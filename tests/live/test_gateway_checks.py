@@ -137,6 +137,13 @@ def test_no_window_ever_holds_more_calls_than_the_lane_may_use(calls):
             assert sum(at > now - window.length_ns for at in left) <= window.caps[lane]
 
 
+def test_the_rates_are_eight_a_second_four_hundred_a_minute_and_five_thousand_a_day():
+    assert [(window.length_ns // NS, window.caps[Lane.EXIT]) for window in WINDOWS] == [(1, 8), (60, 400)]
+    assert DAY_CAPS[Lane.EXIT] == 5000
+    for caps in (*(window.caps for window in WINDOWS), DAY_CAPS):
+        assert caps[Lane.EXIT] > caps[Lane.STOP] > caps[Lane.ENTRY]
+
+
 def test_an_exit_leaves_at_once_when_entries_and_stops_have_used_up_their_share():
     lanes = Lanes()
     for lane in (Lane.ENTRY, Lane.STOP):
@@ -194,6 +201,22 @@ def test_refused_cancelled_and_modified_count_and_never_exceed_eight_a_second(tm
             at = desk.broker.order_calls()
             assert len(at) == 12 + 1 + 14 + 1 == desk.gateway.wire.lanes.calls
             assert max(sum(t - NS < u <= t for u in at) for t in at) <= 8
+
+        run(story())
+
+
+def test_after_a_429_nothing_leaves_for_a_second(tmp_path):
+    with closing_store(Desk(tmp_path / "s.sqlite")) as desk:
+
+        async def story():
+            await desk.start()
+            desk.broker.place_faults.append("busy")
+            (sent,) = await desk.gateway.place(entry())
+            assert (sent.outcome, desk.state.orders[sent.tag].detail[:3]) == ("refused", "429")
+            (again,) = await desk.gateway.place(entry())
+            assert again.outcome == "confirmed"
+            first, second = desk.broker.order_calls()
+            assert second - first >= NS
 
         run(story())
 

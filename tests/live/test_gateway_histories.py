@@ -104,16 +104,16 @@ class History:
                 await gateway.place(
                     stop(lots=self.lots_of(position), position=position, symbol=f"S{position}")
                 )
-            case "modify" if mine:
-                order = draw.choice(mine)
-                shift = draw.randrange(1, 20)
-                await gateway.modify(
-                    order.tag,
-                    quantity=order.quantity,
-                    trigger=max(order.trigger - shift, 0),
-                    limit=order.limit - shift,
-                    order_type=order.order_type,
-                )
+            case "modify" if [o for o in mine if o.order_id]:
+                order = draw.choice([o for o in mine if o.order_id])
+                for shift in range(1, draw.choice([2, 5])):
+                    await gateway.modify(
+                        order.tag,
+                        quantity=order.quantity,
+                        trigger=max(order.trigger - shift, 0),
+                        limit=order.limit - shift,
+                        order_type=order.order_type,
+                    )
             case "cancel" if mine:
                 await gateway.cancel(draw.choice(mine).tag, "test")
             case "exit":

@@ -122,7 +122,8 @@ def test_a_second_broker_order_with_our_tag_is_told_once_and_stops_entries(desk)
         await desk.broker.place(desk.broker.of(sent.tag)[0].request)
         await desk.gateway.watch(lambda: False, 5)
         assert desk.state.latch.state == "REDUCING"
-        assert len(facts_on_disk(desk.path, "Mismatch")) == 1
+        (told,) = facts_on_disk(desk.path, "Mismatch")
+        assert (told.ours, told.theirs) == ("o1", "o2")
         assert desk.state.orders[sent.tag].order_id == "o1"
 
     run(story())
