@@ -133,13 +133,16 @@ def import_(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite days held with other bars.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Make any bad row an error.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Import what is left when too many rows are refused.")
+    ] = False,
     data_folder: DataFolder = None,
     as_json: Json = False,
 ) -> None:
     """Bring market data files into the lake; every refused row is counted with its reason."""
     from engine.cli.lake import run_import
 
-    run_import(files, source, underlying, column_map, replace, strict, data_folder, as_json)
+    run_import(files, source, underlying, column_map, replace, strict, force, data_folder, as_json)
 
 
 @data.command("list")

@@ -16,6 +16,7 @@ def run_import(
     column_map: Path | None,
     replace: bool,
     strict: bool,
+    force: bool,
     data_folder: Path | None,
     as_json: bool,
 ) -> None:
@@ -34,6 +35,7 @@ def run_import(
                 column_map=column_map,
                 replace=replace,
                 strict=strict,
+                force=force,
                 progress=lambda what, done, total, step=step: step(done, total, what),  # type: ignore[misc]
             )
         told.append(

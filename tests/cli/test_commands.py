@@ -220,7 +220,12 @@ def test_a_bad_bar_among_good_ones_is_counted_and_strict_refuses_it(tmp_path):
     pl.DataFrame(rows).write_csv(path)
     said = refused("data", "import", path, "--strict", "--data", tmp_path / "lake")
     assert "2" in said or "minute" in said
-    report = answer("data", "import", path, "--data", tmp_path / "lake")["files"][0]
+    said = refused("data", "import", path, "--data", tmp_path / "lake")
+    assert "3 of 4 option rows (75%)" in said
+    assert "2 rows: two different bars for one minute" in said
+    assert "--force" in said
+    assert not (tmp_path / "lake").exists(), "nothing written"
+    report = answer("data", "import", path, "--force", "--data", tmp_path / "lake")["files"][0]
     assert report["rows_kept"] == 1
     assert {each["count"] for each in report["rejected"]} == {1, 2}
 

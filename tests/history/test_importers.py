@@ -168,8 +168,57 @@ def test_the_order_of_rows_never_changes_the_stored_day(tmp_path_factory, shuffl
 def test_of_two_names_with_as_many_rows_neither_is_believed(lake, save):
     half = (pl.col("option_type") == "CE") & (pl.col("strike") == 23500) & (pl.col("ts").dt.minute() < 25)
     frame = tidy().with_columns(symbol=pl.when(half).then(pl.lit("OTHER")).otherwise("symbol"))
-    report = import_file(save(frame), lake)
+    path = save(frame)
+    with pytest.raises(DataError, match="two symbols for one contract"):
+        import_file(path, lake)
+    report = import_file(path, lake, force=True)
     assert [(r.reason, r.count) for r in report.rejected] == [("two symbols for one contract", 20)]
+
+
+SPOT = {"symbol": "NIFTY", "expiry": None, "strike": None, "option_type": "SPOT"}
+
+
+def spot_of(frame: pl.DataFrame) -> pl.DataFrame:
+    return (
+        frame.filter(pl.col("symbol") == "NIFTY09JAN2523500CE")
+        .with_columns(pl.lit(value).cast(frame.schema[name]).alias(name) for name, value in SPOT.items())
+        .select(frame.columns)
+    )
+
+
+def off_tick(frame: pl.DataFrame, count: int) -> pl.DataFrame:
+    bad = pl.when(pl.int_range(pl.len()) < count).then(pl.lit(100.12)).otherwise("close")
+    return frame.with_columns(bad.alias("close"))
+
+
+def test_more_than_a_fifth_of_faulty_option_rows_refuses_the_file(lake, save):
+    assert import_file(save(off_tick(tidy(), 16)), Lake(lake.root / "fifth")).rows_rejected == 16
+    path = save(pl.concat([off_tick(tidy(), 17), spot_of(tidy(minutes=range(300)))]))
+    words = (
+        r"17 of 80 option rows \(21%\) are refused, nothing was written; most often: 17 rows: price off the tick, "
+        r"e\.g\. symbol=NIFTY09JAN2523500CE .*column map or the file.*force=True / --force"
+    )
+    with pytest.raises(DataError, match=words):
+        import_file(path, lake)
+    assert lake.entries() == []
+    assert import_file(path, lake, force=True).rows_rejected == 17
+    assert lake.entries()[0].rejected == {"price off the tick": 17}
+
+
+def test_rows_after_the_close_and_repetitions_are_no_faults_of_a_file(lake, save):
+    late = tidy().with_columns(pl.col("ts") + pl.duration(hours=6, minutes=15))
+    report = import_file(save(pl.concat([tidy(), late, tidy()])), lake)
+    assert (report.duplicates, report.rows_rejected) == (80, 80)
+
+
+def test_a_day_that_loses_all_its_options_refuses_the_file(lake, save):
+    monday = tidy(minutes=range(300))
+    tuesday = tidy(days=(1,))
+    path = save(pl.concat([monday, off_tick(tuesday, 80), spot_of(tuesday)]))
+    with pytest.raises(DataError, match=r"all 80 option rows of NIFTY 2025-01-07 are refused.*off the tick"):
+        import_file(path, lake)
+    assert lake.entries() == []
+    assert len(import_file(path, lake, force=True).days) == 2
 
 
 def test_closes_only_become_a_close_only_day(lake, save):

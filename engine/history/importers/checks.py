@@ -19,6 +19,10 @@ REASON = "reason"
 PRICES = ("open", "high", "low", "close")
 _OPTION = pl.col("option_type").is_in(["CE", "PE"])
 _LARGEST = 2**31 - 1
+_OUTSIDE = "bar outside the session"
+"""Vendors' files go on for minutes after the close; such rows are no sign of a misread file."""
+TOLERATED_FAULTS = 0.2
+"""Share of a file's option rows that may be refused; with more, the file is misread or broken."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def _first_reason() -> pl.Expr:
         (pl.col("symbol").is_null(), "no symbol"),
         (pl.col("ts").is_null(), "no time"),
         (pl.col("no_day").is_not_null(), pl.col("no_day")),
-        (untimely | in_break, "bar outside the session"),
+        (untimely | in_break, _OUTSIDE),
         (pl.col("ts") != pl.col("ts").dt.truncate("1m"), "time is not a whole minute"),
         (_OPTION & pl.col("strike").is_null(), "option without strike"),
         (pl.col("strike").is_not_null() & ((pl.col("strike") % 1 != 0) | (pl.col("strike") <= 0)), "strike is not whole rupees"),
@@ -245,3 +249,50 @@ def refuse_if_strict(path: str, rejections: tuple[Rejection, ...], *, strict: bo
             f"{path}: {total} bad rows in a strict import, nothing was written ({rejections[0]}); "
             "mend the file or import without strict"
         )
+
+
+def refuse_if_mostly_bad(path: str, checked: Checked, *, force: bool) -> None:
+    """
+    Stop before anything is written if the checks refused so much that the file must have been misread.
+
+    That is: more than `TOLERATED_FAULTS` of the option rows inside the session, or all option rows of one
+    trading day of a known underlying. Rows outside the session and identical repetitions are no faults here.
+
+    Parameters
+    ----------
+    path : str
+        For the error's text.
+    checked : Checked
+    force : bool
+        Accept what is left.
+
+    Raises
+    ------
+    DataError
+        Naming the most frequent reason, its count and an example.
+    """
+    if force:
+        return
+    option = ~pl.col("option_type").is_in(["FUT", "SPOT"]).fill_null(value=False)
+    good, bad = checked.good.filter(option), checked.bad.filter(option)
+    faults = bad.filter(pl.col(REASON) != _OUTSIDE)
+    judged = good.height + faults.height
+    if faults.height > TOLERATED_FAULTS * judged:
+        raise _misread(
+            path, f"{faults.height} of {judged} option rows ({faults.height / judged:.0%})", faults
+        )
+    day = ["underlying", "date"]
+    on_a_day = bad.filter(pl.col("underlying").is_in(UNDERLYINGS), pl.col("minute").is_not_null())
+    lost = on_a_day.join(good, on=day, how="anti").sort("date", "underlying", maintain_order=True)
+    if not lost.is_empty():
+        underlying, date = lost.select(day).row(0)
+        of_it = lost.filter(pl.col("underlying") == underlying, pl.col("date") == date)
+        raise _misread(path, f"all {of_it.height} option rows of {underlying} {date}", of_it)
+
+
+def _misread(path: str, what: str, bad: pl.DataFrame) -> DataError:
+    worst = Checked(bad.clear(), bad, duplicates=0).rejections()[0]
+    return DataError(
+        f"{path}: {what} are refused, nothing was written; most often: {worst}. Fix the column map or the file, "
+        "or import what is left (force=True / --force)"
+    )

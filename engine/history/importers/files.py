@@ -10,7 +10,7 @@ from engine.errors import DataError
 from engine.history import eod
 from engine.history.dayfile import PreparedDay, prepare_day
 from engine.history.importers.bhavcopy import is_bhavcopy, read_bhavcopy
-from engine.history.importers.checks import Checked, check_rows, refuse_if_strict
+from engine.history.importers.checks import Checked, check_rows, refuse_if_mostly_bad, refuse_if_strict
 from engine.history.importers.column_map import ColumnMap, read_column_map
 from engine.history.importers.report import DayLanded, ImportReport
 from engine.history.importers.tidy import TIDY_MAP, canonical, read_table
@@ -31,6 +31,7 @@ def import_file(
     column_map: str | Path | ColumnMap | None = None,
     replace: bool = False,
     strict: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
     """
@@ -52,6 +53,9 @@ def import_file(
         Overwrite days that are held with other bars.
     strict : bool
         Make any bad row an error, before anything is written.
+    force : bool
+        Import what is left of a file of minute bars that has more than a fifth of its option rows refused, or all
+        of one day.
     progress : callable, optional
         Called with (what, days done, days in all) after each day.
 
@@ -62,7 +66,7 @@ def import_file(
     Raises
     ------
     DataError
-        If the file as a whole cannot be used, or a day is held with other bars and `replace` is False. Nothing
+        If the file as a whole cannot be used, too much of it is refused, or a day is held with other bars and `replace` is False. Nothing
         is written then. An import that is cut short has landed whole days; the same call finishes it.
     """
     path = Path(path)
@@ -82,6 +86,7 @@ def import_file(
     rejections = checked.rejections()
     _refuse_if_useless(path, checked)
     refuse_if_strict(str(path), rejections, strict=strict)
+    refuse_if_mostly_bad(str(path), checked, force=force)
     prepared = list(_prepared(checked.good, source))
     if not replace:
         _refuse_conflicts(path, lake, prepared)
