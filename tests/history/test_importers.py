@@ -95,6 +95,7 @@ def test_tidy_parquet_and_csv_give_the_same_day(lake, save, tmp_path):
         ({"strike": None}, "option without strike"),
         ({"strike": 23500.5}, "strike is not whole rupees"),
         ({"option_type": "XX"}, "option type is none of CE, PE, FUT, SPOT"),
+        ({"symbol": "BANKNIFTY09JAN2523500CE"}, "symbol of another underlying"),
         ({"symbol": "NIFTY09JAN2523500PE"}, "one symbol for two contracts"),
         ({"symbol": "NIFTY09JAN2523500CEX"}, "two symbols for one contract"),
         ({"ts": MONDAY.replace(hour=15, minute=30)}, "bar outside the session"),
@@ -219,6 +220,20 @@ def test_a_day_that_loses_all_its_options_refuses_the_file(lake, save):
         import_file(path, lake)
     assert lake.entries() == []
     assert len(import_file(path, lake, force=True).days) == 2
+
+
+def test_a_file_of_one_underlying_is_not_imported_as_the_other(lake, save):
+    frame = tidy().with_columns(
+        expiry=pl.lit(dt.date(2025, 1, 30)), symbol=pl.col("symbol").str.replace("09JAN", "30JAN")
+    )
+    wrong = frame.with_columns(underlying=pl.lit("BANKNIFTY"))
+    with pytest.raises(DataError, match=r"not one good row.*80 rows: symbol of another underlying"):
+        import_file(save(wrong), lake)
+    right = wrong.with_columns(symbol=pl.lit("BANK") + pl.col("symbol"))
+    spot = spot_of(frame).with_columns(underlying=pl.lit("BANKNIFTY"), symbol=pl.lit("NIFTY BANK"))
+    assert import_file(save(pl.concat([right, spot])), lake).rejected == ()
+    with pytest.raises(DataError, match="80 rows: symbol of another underlying"):
+        import_file(save(right.with_columns(underlying=pl.lit("NIFTY"))), lake)
 
 
 def test_closes_only_become_a_close_only_day(lake, save):

@@ -156,6 +156,7 @@ def _first_reason() -> pl.Expr:
             "option type is none of CE, PE, FUT, SPOT",
         ),
         (pl.col("symbol").is_null(), "no symbol"),
+        (_of_another_underlying(), "symbol of another underlying"),
         (pl.col("ts").is_null(), "no time"),
         (pl.col("no_day").is_not_null(), pl.col("no_day")),
         (untimely | in_break, _OUTSIDE),
@@ -189,6 +190,20 @@ def _first_reason() -> pl.Expr:
         told = pl.lit(words) if isinstance(words, str) else words
         reason = pl.when(rule.fill_null(value=False)).then(told).otherwise(reason)
     return reason
+
+
+def _of_another_underlying() -> pl.Expr:
+    """
+    Rows whose symbol starts with another known underlying than they are filed under.
+
+    The name of the spot is only compared whole: brokers call BANKNIFTY's "NIFTY BANK".
+    """
+    symbol = pl.col("symbol").str.to_uppercase()
+    named = pl.lit(None, pl.String)
+    for underlying in sorted(UNDERLYINGS, key=len):  # of two that fit, the longer one is meant: it comes last
+        named = pl.when(symbol.str.starts_with(underlying)).then(pl.lit(underlying)).otherwise(named)
+    other = named != pl.col("underlying")
+    return other & ((pl.col("option_type") != "SPOT") | (symbol == named))
 
 
 def _wrong_name() -> pl.Expr:
