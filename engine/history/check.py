@@ -3,6 +3,7 @@
 Loading a day only compares what is cheap; this reads everything, and is what `workbench data check` runs.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +78,28 @@ def fault_of(day: LakeDay) -> str | None:
     return None
 
 
+def remedy_for(source: str, underlying: str, date: dt.date, importer: str = "") -> str:
+    """
+    How to get a broken day back: import a real one again, make a simulated one again.
+
+    Parameters
+    ----------
+    source, underlying, date
+        The day.
+    importer : str
+        As its manifest says, for seed and strikes of a simulated day; default: those of the command.
+    """
+    if source != SIMULATED_SOURCE:
+        return "import the day again"
+    made_with = [f" --{setting.replace('=', ' ')}" for setting in importer.split("/") if "=" in setting]
+    return f"make it again with `workbench data simulate -u {underlying} --date {date}{''.join(made_with)}`"
+
+
 def _check_day(manifest: Path, data: Path) -> list[Problem]:
     again = "import the day again"
     try:
         day = decode(manifest.read_bytes(), data, manifest)
+        again = remedy_for(day.source, day.underlying, day.date, day.importer)
         fault = fault_of(day)
         if fault is not None:
             return [Problem(data, fault, again)]

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import DataError
 from engine.history import eod
-from engine.history.check import Problem, check_lake, fault_of
+from engine.history.check import Problem, check_lake, fault_of, remedy_for
 from engine.history.day import DayBars, Quality
 from engine.history.dayfile import (
     Footer,
@@ -358,12 +358,13 @@ class Lake:
         return read_dense(file, footer, expiry=expiry, strikes=strikes)
 
     def _open(self, day: LakeDay) -> tuple[pq.ParquetFile, Footer]:
+        again = remedy_for(day.source, day.underlying, day.date, day.importer)
         try:
             file = pq.ParquetFile(day.path)
         except FileNotFoundError as error:
-            raise DataError(f"{day}: {day.path} is missing; import the day again") from error
+            raise DataError(f"{day}: {day.path} is missing; {again}") from error
         except pa.ArrowInvalid as error:
-            raise DataError(f"{day}: {day.path} is not readable ({error}); import the day again") from error
+            raise DataError(f"{day}: {day.path} is not readable ({error}); {again}") from error
         footer = read_footer(file, day.path)
         told = (
             footer.schema,
@@ -376,12 +377,10 @@ class Lake:
         if told != (day.schema, day.content, day.simulated, day.source, day.underlying, day.date):
             raise DataError(
                 f"{day}: the file and its manifest disagree (file: {footer.underlying} {footer.date} from "
-                f"{footer.source}, simulated {footer.simulated}); list the lake again, or import the day again"
+                f"{footer.source}, simulated {footer.simulated}); list the lake again, or {again}"
             )
         if file.metadata.num_rows != day.rows:
-            raise DataError(
-                f"{day}: {file.metadata.num_rows} rows, manifest says {day.rows}; import the day again"
-            )
+            raise DataError(f"{day}: {file.metadata.num_rows} rows, manifest says {day.rows}; {again}")
         return file, footer
 
     def _nothing(self, underlying: str, start: dt.date, end: dt.date, source: str | None) -> str:

@@ -8,6 +8,7 @@ The model itself is in `engine.history.simulated`.
 import datetime as dt
 from collections.abc import Callable
 
+from engine.history.check import fault_of
 from engine.history.lake import Lake
 from engine.history.manifest import SIMULATED_SOURCE, LakeDay
 from engine.history.simulated import DEFAULT_SEED, DEFAULT_STRIKES_EACH_SIDE, MODEL_VERSION, simulate_day
@@ -36,7 +37,8 @@ def simulate(
     Make the simulated days of a range that the lake does not hold yet.
 
     A day made with the same model version, seed and strikes is left alone, so a run that was cut short goes on
-    where it ended. A simulated day made otherwise is replaced: two seeds in one range would not join.
+    where it ended. A simulated day made otherwise is replaced: two seeds in one range would not join. A day whose
+    file is missing or fails its hash is made again.
 
     Parameters
     ----------
@@ -60,7 +62,11 @@ def simulate(
         If the calendar does not cover the dates.
     """
     importer = importer_name(seed, strikes_each_side)
-    held = {day.date for day in _held(lake, underlying, start, end) if day.importer == importer}
+    held = {
+        day.date
+        for day in _held(lake, underlying, start, end)
+        if day.importer == importer and fault_of(day) is None
+    }
     missing = [date for date in trading_days(start, end) if date not in held]
     for done, date in enumerate(missing, start=1):
         frame = simulate_day(underlying, date, seed=seed, strikes_each_side=strikes_each_side)

@@ -1,6 +1,7 @@
 """The simulated market: reproducible, labelled, consistent, and inside bands measured on real files."""
 
 import datetime as dt
+import re
 import subprocess
 import sys
 
@@ -239,6 +240,27 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path):
     assert [
         day.date for day in ensure_simulated(lake, "NIFTY", days[0], days[-1], strikes_each_side=0)
     ] == days
+
+
+@pytest.mark.parametrize("damage", ["missing", "unreadable", "changed"])
+def test_a_damaged_simulated_day_is_made_again(tmp_path, damage):
+    lake = Lake(tmp_path)
+    (day,) = ensure_simulated(lake, "NIFTY", ORDINARY, ORDINARY, seed=3, strikes_each_side=1)
+    sound = day.path.read_bytes()
+    if damage == "missing":
+        day.path.unlink()
+    else:
+        day.path.write_bytes(b"nonsense" if damage == "unreadable" else sound[:8] + b"x" + sound[9:])
+    remedy = f"workbench data simulate -u NIFTY --date {ORDINARY} --seed 3 --strikes 1`"
+    if damage != "changed":
+        with pytest.raises(DataError, match=re.escape(remedy)):
+            lake.load(day)
+    (problem,) = lake.check()
+    assert remedy in problem.remedy
+    assert simulate(lake, "NIFTY", ORDINARY, ORDINARY, seed=3, strikes_each_side=1) == [ORDINARY]
+    assert day.path.read_bytes() == sound
+    assert lake.check() == []
+    assert simulate(lake, "NIFTY", ORDINARY, ORDINARY, seed=3, strikes_each_side=1) == []
 
 
 def test_a_day_of_another_seed_is_replaced_not_mixed(tmp_path):
