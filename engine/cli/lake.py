@@ -20,10 +20,17 @@ def run_import(
     data_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """Import files one after another; an error stops at the file it concerns, what landed before stays."""
+    """
+    Import files one after another; an error stops at the file it concerns, what landed before stays.
+
+    A path that is no file stops it before the first one is imported.
+    """
     from engine.history.importers import import_file
 
     lake = open_lake(data_folder)
+    absent = [str(path) for path in files if not path.is_file()]
+    if absent:
+        raise DataError(f"no such file: {', '.join(absent)}; nothing was imported, correct the path")
     told: list[dict[str, Any]] = []
     for path in files:
         with progress(f"import {path.name}", quiet=as_json) as step:

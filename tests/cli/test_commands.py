@@ -243,3 +243,11 @@ def test_demo_ends_with_the_report(tmp_path):
     assert Path(made["report"]).exists()
     assert made["days"] == 20
     assert made["simulated"] is True
+
+
+def test_a_wrong_path_among_files_imports_none_of_them(tmp_path):
+    path = tmp_path / "bars.csv"
+    pl.DataFrame([_tidy()]).write_csv(path)
+    said = refused("data", "import", path, tmp_path / "absent.csv", "--data", tmp_path / "lake")
+    assert "absent.csv; nothing was imported" in said
+    assert not (tmp_path / "lake").exists()
