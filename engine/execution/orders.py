@@ -62,10 +62,11 @@ ORDER_EVENT = np.dtype(
 
 @njit(cache=True, forceinline=True)
 def same_order(a: Row, b: Row) -> bool:
-    """Whether two DESIRED_ORDERs ask for the same: swing, trigger, limit, lots and planned stop."""
+    """Whether two DESIRED_ORDERs ask for the same: nothing, or swing, trigger, limit, lots and planned stop."""
+    if a.contract != b.contract or a.contract == NOBODY:
+        return bool(a.contract == b.contract)
     return (
-        a.contract == b.contract
-        and a.conf_minute == b.conf_minute
+        a.conf_minute == b.conf_minute
         and a.swing_index == b.swing_index
         and a.trigger == b.trigger
         and a.limit == b.limit

@@ -10,7 +10,6 @@ from functools import singledispatch
 
 import numpy as np
 
-from engine.execution.fills import LATCHES
 from engine.live import session_bars as bars
 from engine.live import session_entries as entries
 from engine.live import session_positions as positions
@@ -19,7 +18,6 @@ from engine.live.session_inputs import (
     BarsClosed,
     BrokerSnapshot,
     Command,
-    DayKnown,
     EntryKnown,
     FeedStatus,
     Input,
@@ -171,21 +169,12 @@ def _(event: BrokerSnapshot, state: SessionState) -> None:
 @_take.register
 def _(event: EntryKnown, state: SessionState) -> None:
     order = no_order()
-    for name in (
-        "contract", "conf_minute", "swing_index", "swing_minute", "swing_low", "trigger", "limit", "lots", "stop",
-    ):  # fmt: skip
+    for name in ("contract", "conf_minute", "swing_index", "trigger", "limit", "lots", "stop"):
         order[name] = getattr(event, name)
-    entry = Entry(event.position, event.kind, order, order, modifications=event.modifications)
+    entry = Entry(event.position, event.kind, order, order)
     state.entries[event.position] = entry
     state.slots[event.kind].entry = entry
     state.next_position = max(state.next_position, event.position + 1)
-
-
-@_take.register
-def _(event: DayKnown, state: SessionState) -> None:
-    state.day_latch = LATCHES.index(event.day_latch or "")
-    state.latch = event.latch
-    state.next_position = max(state.next_position, event.next_position)
 
 
 def _set_latch(state: SessionState, to: LatchState, command: Command) -> None:

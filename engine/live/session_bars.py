@@ -21,7 +21,7 @@ def close(state: SessionState, event: BarsClosed) -> None:
     if minute <= state.closed_minute or minute >= state.plan.minutes:
         return  # told before, or outside the session
     _write_column(state, event)
-    free = _judge_target(state)
+    free = not event.replayed and _judge_target(state)
     found = take_minute(state.day, minute, state.tape, state.plan.rules, state.pool.funnel, state.lows)
     state.blocked[:] = False
     for short in state.open:

@@ -143,7 +143,7 @@ def filled(state: SessionState, entry: Entry) -> None:
 
 def _place(state: SessionState, slot: Slot, kind: int, wish: npt.NDArray) -> None:
     contract = int(wish[0]["contract"])
-    if contract == NOBODY or not _churn_allows(state, contract):
+    if contract == NOBODY or not state.may_enter or not _churn_allows(state, contract):
         return
     entry = Entry(state.next_position, kind, wish, wish)
     state.next_position += 1

@@ -8,7 +8,7 @@ as places in the plan's list.
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.live.events import DayLatch, LatchState, Leg
+from engine.live.events import Leg
 
 Verb = Literal["pause", "resume", "flatten", "kill"]
 Request = Literal["place", "modify", "cancel"]
@@ -142,25 +142,13 @@ class EntryKnown:
     contract: int
     conf_minute: int
     swing_index: int
-    swing_minute: int
-    swing_low: int
     trigger: int
     limit: int
     lots: int
     stop: int
-    modifications: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DayKnown:
-    """After a restart: day latch and trading latch as the log holds them."""
-
-    day_latch: DayLatch | None
-    latch: LatchState
-    next_position: int
 
 
 Input = (
     BarsClosed | Quotes | Timer | OrderUpdate | RequestRefused | Trade | Command | FeedStatus | BrokerSnapshot
-    | EntryKnown | DayKnown
+    | EntryKnown
 )  # fmt: skip

@@ -31,7 +31,7 @@ from engine.live.session_intents import (
     Record,
     ReplaceStop,
 )
-from engine.live.session_state import MINUTE_NS
+from engine.live.session_state import MINUTE_NS, new_state
 from engine.params import load_params
 
 TO_AN_ORDER = (
@@ -404,3 +404,40 @@ def test_what_leaves_a_session_cannot_be_changed():
 def test_an_unknown_event_is_refused():
     with pytest.raises(TypeError, match="takes no str"):
         step(Desk().state, "tick")
+
+
+def test_an_order_refused_with_a_newer_wish_waits_for_the_next_close():
+    desk = Desk((2370, 2440, 2365, 2430), max_lots=20)
+    desk.close()  # the place request is still open, and another quantity is wanted by now
+    assert desk.state.slots[0].wish is not None
+    assert of(desk.update("entry", "ended", quantity=910), *OPENING) == []
+    assert of(desk.close(), PlaceEntry)
+
+
+def test_the_rest_of_an_entry_is_withdrawn_once_its_position_is_flat():
+    desk = Desk()
+    desk.enter(65)
+    desk.update("stop", "stands", quantity=65, trigger=2400, limit=2460)
+    done = desk.trade("stop", 65, 2400)
+    assert CancelOrder(1, "entry", "not wanted") in done
+
+
+def test_nothing_is_placed_after_a_switch_that_a_pause_overtook():
+    desk = Desk()
+    desk.update("entry", "stands")
+    entry = desk.state.slots[0].entry
+    wish = entry.order.copy()
+    entry.order = entry.order.copy()
+    entry.order["contract"] = 1
+    session_entries.ask(desk.state, 0, wish)
+    desk.tell(Command("pause", "test"))
+    assert desk.update("entry", "ended") == ()
+
+
+def test_replayed_bars_ask_for_nothing():
+    desk, again = Desk(), Desk()
+    fresh = new_state(desk.state.plan)
+    for minute in range(10):
+        done = step(fresh, closed(desk.bars, minute, replayed=True))
+    assert of(done, PlaceEntry) == []
+    assert of(done, Record) == of(again.asked, Record)
