@@ -5,8 +5,6 @@ from typing import Literal, NamedTuple
 
 from engine.backtest.result import Result
 from engine.desk.plots import grouped
-from engine.errors import MarketFactError
-from engine.market.calendar import trading_days
 
 Weight = Literal["plain", "note", "warning"]
 _NAMED = 6
@@ -140,14 +138,12 @@ def _days(result: Result) -> Assumption:
         for day in result.skipped:
             reasons.setdefault(day.reason, []).append(day.date)
         sentences += [f"Not traded: {_listed(dates)} ({reason})." for reason, dates in reasons.items()]
-    held = {entry.date for entry in result.entries}
-    try:
-        absent = [date for date in trading_days(result.start, result.end) if date not in held]
-    except MarketFactError as error:
-        sentences.append(f"Whether days are missing from the range cannot be told: {error}.")
-    else:
-        if absent:
-            sentences.append(f"Trading days without data: {_listed(absent)}.")
+    if result.absent is None:
+        sentences.append(
+            "Whether days are missing cannot be told: the range reaches beyond the known calendar."
+        )
+    elif result.absent:
+        sentences.append(f"Trading days without data: {_listed(list(result.absent))}.")
     if not sentences:
         return Assumption("Days", "Every trading day of the range is held and was traded.", "plain")
     return Assumption("Days", " ".join(sentences), "warning")

@@ -13,7 +13,9 @@ import polars as pl
 
 from engine.backtest.frames import day_frame, decision_frame, funnel_frame, order_frame, trade_frame
 from engine.backtest.outcome import DayOutcome, SkippedDay, trade_hash
+from engine.errors import MarketFactError
 from engine.history.manifest import LakeDay
+from engine.market.calendar import trading_days
 from engine.market.charges import COMPONENTS, UNITS_PER_RUPEE, Charges, charge_fills, contract_note
 from engine.market.prices import PAISE_PER_RUPEE
 from engine.params import SwingBreakParams
@@ -101,6 +103,15 @@ class Result:
         return tuple(sorted({entry.source for entry in self.entries}))
 
     @cached_property
+    def absent(self) -> tuple[dt.date, ...] | None:
+        """Trading days of the range that the lake does not hold; None where the calendar does not reach."""
+        held = {entry.date for entry in self.entries}
+        try:
+            return tuple(date for date in trading_days(self.start, self.end) if date not in held)
+        except MarketFactError:
+            return None
+
+    @cached_property
     def data_gaps(self) -> pl.DataFrame:
         """Stored days with missing minutes: `date, missing` (contract-minutes)`, worst_symbol, worst_missing`."""
         rows = [
@@ -113,10 +124,10 @@ class Result:
 
     @cached_property
     def charges(self) -> dict[str, Decimal]:
-        """Charges of the run by component in rupees, as billed; `rounding` is contained in the others."""
+        """Charges of the run by component in rupees, as billed; they add up to the total."""
         total = {
             name: sum((getattr(note, name) for note in self.contract_notes.values()), Decimal("0.00"))
-            for name in (*COMPONENTS, "rounding")
+            for name in COMPONENTS
         }
         return {name: value.quantize(Decimal("0.01")) for name, value in total.items()}
 
@@ -145,6 +156,7 @@ class Result:
             "filter_hashes": {f.name: f.hash for f in self.filters},
             "days": len(self.days),
             "days_skipped": len(self.skipped),
+            "days_absent": None if self.absent is None else len(self.absent),
             "bars": sum(day.bars for day in self.days),
             "trades": trades.height,
             "win_rate": round(wins / trades.height, 4) if trades.height else None,
@@ -199,8 +211,9 @@ class Result:
     def __repr__(self) -> str:
         facts = self.summary()
         label = f"  [{SIMULATED_LABEL}]" if self.simulated else ""
+        absent = f", {len(self.absent)} trading days absent" if self.absent else ""
         return (
-            f"{facts['underlying']} {facts['strategy']} {self.start} to {self.end}: {facts['days']} days, "
+            f"{facts['underlying']} {facts['strategy']} {self.start} to {self.end}: {facts['days']} days{absent}, "
             f"{facts['trades']} trades, {facts['total_r']:+.2f} R, net Rs {facts['net_pnl']}, "
             f"hash {facts['trade_hash']}{label}"
         )

@@ -27,7 +27,7 @@ from engine.backtest.day_record import (
 from engine.backtest.outcome import DayOutcome, SkippedDay, outcome_of
 from engine.backtest.result import Result
 from engine.backtest.setup import setup_for, why_untradable
-from engine.errors import DataError
+from engine.errors import DataError, ParamsError
 from engine.execution.decisions import DECISION
 from engine.execution.ledger import TRADE
 from engine.execution.orders import ORDER_EVENT
@@ -38,7 +38,7 @@ from engine.market.contracts import latest_lot_size
 from engine.market.prices import paise_to_rupees
 from engine.params import SwingBreakParams
 from engine.strategy.candidates import LOW_EVENT, SLOT, level_names
-from engine.strategy.predicates import Predicate, compile_all, load_filter
+from engine.strategy.predicates import FilterFailedError, Predicate, compile_all, load_filter
 from engine.strategy.swing_break import kernel_day
 from engine.strategy.universe import watched_strikes
 
@@ -99,7 +99,14 @@ def play_day(
     if snapshot is None:
         snapshot = Snapshot(-1, np.zeros(0, SLOT), np.zeros(0, np.bool_))
     addresses = np.array([p.address for p in predicates], np.int64)
-    run_day(kernel_day(day), setup, addresses, _room.events, record, snapshot)
+    try:
+        run_day(kernel_day(day), setup, addresses, _room.events, record, snapshot)
+    except FilterFailedError as error:
+        names = " or ".join(repr(p.name) for p in predicates)
+        raise ParamsError(
+            f"filter {names} raised an error on a candidate of {day.date} (an index out of range, or its own raise); "
+            "it must answer True or False for every candidate"
+        ) from error
     return outcome_of(
         day,
         _room.trades[: counts[TRADES]],
@@ -206,5 +213,5 @@ def _date(value: dt.date | str) -> dt.date:
         return value
     try:
         return dt.date.fromisoformat(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise DataError(f"{value!r} is not a date; write it as 2026-10-30") from None

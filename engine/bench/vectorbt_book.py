@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from engine.bench.vectorbt_swings import Job
-from engine.compiled import njit
 
 Context = Any  # whichever context vectorbt passes to a callback
 Row = Any  # one record of a structured array

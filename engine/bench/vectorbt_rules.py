@@ -12,6 +12,7 @@ Importing this module imports vectorbt.
 from typing import Any
 
 import numpy as np
+from numba import njit
 from vectorbt.portfolio.enums import Direction
 from vectorbt.portfolio.nb import order_nb, order_nothing_nb
 
@@ -32,7 +33,6 @@ from engine.bench.vectorbt_book import (
     same_plan,
 )
 from engine.bench.vectorbt_swings import Job, Swings, find_swings
-from engine.compiled import njit
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
 from engine.execution.ledger import (
     DAY_STOP,

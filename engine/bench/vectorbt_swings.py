@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from engine.compiled import njit
 from engine.execution.risk import Limits
 from engine.strategy.filters import has_vwap_premium, in_price_range
 from engine.strategy.rules import Rules

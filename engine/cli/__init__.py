@@ -17,8 +17,15 @@ def main() -> None:
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(
+            f"error: {error.filename}: {(error.strerror or str(error)).lower()}; choose another place or free it\n"
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; what was finished is kept\n")
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)

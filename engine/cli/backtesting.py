@@ -125,6 +125,16 @@ def _crosscheck(result: "Result") -> dict[str, Any]:
     }
 
 
+def _days(answer: dict[str, Any]) -> str:
+    """Days traded, of how many, and what is not there."""
+    told = f"{answer['days']} of {answer['days'] + answer['days_skipped'] + (answer['days_absent'] or 0)} trading days, "
+    if answer["days_absent"]:
+        told += f"{answer['days_absent']} not in the lake, "
+    if answer["days_skipped"]:
+        told += f"{answer['days_skipped']} not tradable, "
+    return told + f"from {', '.join(answer['sources'])}"
+
+
 def tell(result: "Result", answer: dict[str, Any]) -> None:
     """The outcome for a person at a terminal."""
     console.print()
@@ -135,7 +145,7 @@ def tell(result: "Result", answer: dict[str, Any]) -> None:
             f"{answer['underlying']} {answer['strategy']}, {answer['start']} to {answer['end']}",
             ["", " "],
             [
-                ("days traded", f"{answer['days']} of {answer['days'] + answer['days_skipped']}, from {', '.join(answer['sources'])}"),
+                ("days traded", _days(answer)),
                 ("trades", f"{answer['trades']}  (win rate {win_rate})"),
                 ("result", f"{answer['total_r']:+.2f} R before charges, {answer['net_r']:+.2f} R after"),
                 ("P&L", f"{rupees(answer['gross_pnl'])} - charges {rupees(answer['charges'])} = {rupees(answer['net_pnl'])}"),

@@ -96,7 +96,10 @@ def read_params(
         overrides[key.strip()] = _value(value.strip())
     params = load_params(name or _PARAMS_OF.get(underlying or "NIFTY", "swing_break"), **overrides)
     if underlying is not None and underlying != params.underlying:
-        params = params.replace(underlying=underlying)
+        raise ParamsError(
+            f"{name} is a parameter file for {params.underlying}, not {underlying}; prices, stops and lots differ: "
+            f"leave out --params or give a file for {underlying}"
+        )
     return params.replace(filters=(*params.filters, *filters)) if filters else params
 
 

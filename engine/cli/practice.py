@@ -70,6 +70,7 @@ def run_serve(
     DataError, MarketFactError, FaultError, WorkbenchError
         If day, time, speed, fault or port are wrong.
     """
+    from engine.execution.bar_path import PATHS
     from engine.history.simulate import ensure_simulated
     from engine.market.prices import to_ticks
     from engine.practice.faults import parse_fault
@@ -86,6 +87,8 @@ def run_serve(
     played = load_practice_day(lake, name, date, source=source)
     if match not in {"bars", "quotes"}:
         raise DataError(f"match {match!r} is not known; choose bars or quotes")
+    if bar_path not in PATHS:
+        raise DataError(f"bar path {bar_path!r} is not known; choose {', '.join(PATHS)}")
     settings = ServerSettings(
         port=port,
         path=bar_path,

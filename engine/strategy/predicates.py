@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, from_dtype, types
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.extending import intrinsic
 
 from engine.compiled import Rows, njit
@@ -54,6 +54,13 @@ _ROW = from_dtype(CANDIDATE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class FilterFailedError(ParamsError):
+    """A filter raised an error when it was asked."""
+
+
+_KEEP, _DROP, _FAILED = 1, 0, 2
+
+
 class Predicate(NamedTuple):
     """A compiled user filter."""
 
@@ -76,7 +83,7 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
     ----------
     function : callable of one CANDIDATE row
         True keeps the candidate. Fields are read as `c.stop_points`; numbers from around the function are
-        frozen at their present value.
+        frozen at their present value. A division by zero gives infinity or nan, as in NumPy.
 
     Raises
     ------
@@ -97,10 +104,18 @@ def compile_predicate(function: Callable[[Any], Any]) -> Predicate:
 
         @cfunc(types.uint8(types.CPointer(_ROW)))
         def call(row: Any) -> int:
-            return 1 if inner(carray(row, 1)[0]) else 0
+            try:
+                return _KEEP if inner(carray(row, 1)[0]) else _DROP
+            except Exception:  # noqa: BLE001 - compiled code cannot let it pass; `keeps` raises in its place
+                return _FAILED
 
-    except (NumbaError, KeyError) as error:
+    except (NumbaError, UnsupportedBytecodeError, KeyError) as error:
         raise ParamsError(f"filter {name!r} cannot be compiled: {_plain_reason(error)}") from None
+    answer = inner.nopython_signatures[0].return_type
+    if not isinstance(answer, types.Boolean | types.Integer | types.Float):
+        raise ParamsError(
+            f"filter {name!r} answers {answer}; it must answer True or False on every way through it"
+        )
     try:
         source = inspect.getsource(function)
     except OSError:
@@ -112,7 +127,7 @@ def _writes_to_candidate(function: Callable[[Any], Any]) -> bool:
     return any(step.opname in ("STORE_ATTR", "STORE_SUBSCR") for step in dis.get_instructions(function))
 
 
-def _plain_reason(error: NumbaError | KeyError) -> str:
+def _plain_reason(error: NumbaError | UnsupportedBytecodeError | KeyError) -> str:
     text = str(error)
     field = re.search(r"^'(\w+)'$", text) if isinstance(error, KeyError) else None
     field = (
@@ -218,5 +233,17 @@ def _call_address(typingctx: Any, address: Any, row: Any) -> Any:  # noqa: ARG00
 
 @njit(cache=True)
 def keeps(address: int, row: Rows) -> bool:
-    """Call a compiled predicate on row[0] of a CANDIDATE[1] array."""
-    return _call_address(address, row) != 0
+    """
+    Call a compiled predicate on row[0] of a CANDIDATE[1] array.
+
+    Raises
+    ------
+    FilterFailedError
+        If it raised an error (an index out of range, its own raise): a run without its answer would be another run.
+    """
+    answer = _call_address(address, row)
+    if answer == _FAILED:
+        raise FilterFailedError(
+            "a filter raised an error when asked; it must answer True or False for every candidate"
+        )
+    return answer == _KEEP

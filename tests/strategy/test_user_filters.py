@@ -200,3 +200,45 @@ def test_an_unknown_field_is_answered_with_the_known_ones():
 def test_a_filter_may_not_change_its_candidate():
     with pytest.raises(ParamsError, match="changes its candidate"):
         compile_predicate(greedy)
+
+
+def raises_late(c):
+    if c.minute > 40:
+        raise ValueError
+    return True
+
+
+def reads_past_the_end(c):
+    return [c.minute][c.lots] > 3
+
+
+@pytest.mark.parametrize("function", [raises_late, reads_past_the_end])
+def test_a_filter_that_raises_ends_the_run_instead_of_dropping_candidates(function):
+    day = day_bars(random_market(3, contracts=6, minutes=90, start=3000), DATE, EXPIRY)
+    with pytest.raises(ParamsError, match=f"filter '{function.__name__}' raised an error"):
+        play_day(day, load_params(**BUSY), compile_all([function]))
+
+
+def answers_nothing(c):
+    pass
+
+
+def answers_a_text(c):
+    return "yes"
+
+
+@pytest.mark.parametrize("function", [answers_nothing, answers_a_text])
+def test_a_filter_must_answer_true_or_false(function):
+    with pytest.raises(ParamsError, match="must answer True or False"):
+        compile_predicate(function)
+
+
+def imports_inside(c):
+    import math
+
+    return math.sqrt(c.price) > 3
+
+
+def test_an_import_inside_a_filter_is_refused_plainly():
+    with pytest.raises(ParamsError, match="imports_inside"):
+        compile_predicate(imports_inside)
