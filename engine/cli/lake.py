@@ -2,11 +2,14 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.options import open_lake, parse_date
 from engine.cli.show import console, print_json, progress, table, warn_simulated
 from engine.errors import DataError
+
+if TYPE_CHECKING:
+    from engine.history.check import Problem
 
 
 def run_import(
@@ -93,9 +96,9 @@ def run_list(
     data_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """One line per underlying and source, or per day."""
+    """One line per underlying and source, or per day; a day with an unreadable manifest is reported apart."""
     lake = open_lake(data_folder)
-    entries = lake.entries(
+    entries, problems = lake.listing(
         underlying, parse_date(start) if start else None, parse_date(end) if end else None, source
     )
     if as_json:
@@ -117,9 +120,12 @@ def run_list(
                     }
                     for e in entries
                 ],
+                "unreadable": [_told(problem) for problem in problems],
             }
         )
         return
+    for problem in problems:
+        console.print(f"warning, left out: {problem}", highlight=False, markup=False)
     if not entries:
         console.print(
             f"the lake at {lake.root} holds no such day; bring some in with `workbench data import FILE` or "
@@ -167,7 +173,7 @@ def run_check(data_folder: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "problems": [{"path": str(p.path), "what": p.what, "remedy": p.remedy} for p in problems],
+                "problems": [_told(problem) for problem in problems],
                 "days": days,
             }
         )
@@ -178,6 +184,10 @@ def run_check(data_folder: Path | None, as_json: bool) -> None:
         console.print(f"{days} days checked: files, hashes, labels and calendar agree")
     if problems:
         raise typer.Exit(1)
+
+
+def _told(problem: "Problem") -> dict[str, str]:
+    return {"path": str(problem.path), "what": problem.what, "remedy": problem.remedy}
 
 
 def run_simulate(

@@ -95,17 +95,33 @@ def remedy_for(source: str, underlying: str, date: dt.date, importer: str = "") 
     return f"make it again with `workbench data simulate -u {underlying} --date {date}{''.join(made_with)}`"
 
 
+def unreadable_manifest(manifest: Path, error: DataError) -> Problem:
+    """The problem that `decode` found in a manifest, with the one remedy for that day."""
+    key = manifest_key(manifest.name)
+    assert key is not None
+    what = _without_remedy(error).removeprefix(str(manifest)).lstrip(": ")
+    return Problem(manifest, what, remedy_for(*key))
+
+
+def _without_remedy(error: DataError) -> str:
+    """An error's text names a remedy after its last semicolon; a problem has a field for it."""
+    text = str(error)
+    return text.rpartition("; ")[0] or text
+
+
 def _check_day(manifest: Path, data: Path) -> list[Problem]:
-    again = "import the day again"
     try:
         day = decode(manifest.read_bytes(), data, manifest)
-        again = remedy_for(day.source, day.underlying, day.date, day.importer)
+    except DataError as error:
+        return [unreadable_manifest(manifest, error)]
+    again = remedy_for(day.source, day.underlying, day.date, day.importer)
+    try:
         fault = fault_of(day)
         if fault is not None:
             return [Problem(data, fault, again)]
         footer = read_footer(pq.ParquetFile(data), data)
     except DataError as error:
-        return [Problem(manifest, str(error), again)]
+        return [Problem(manifest, _without_remedy(error), again)]
     found = []
     if footer.simulated != day.simulated or day.simulated != (day.source == SIMULATED_SOURCE):
         found.append(

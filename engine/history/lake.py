@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import DataError
 from engine.history import eod
-from engine.history.check import Problem, check_lake, fault_of, remedy_for
+from engine.history.check import Problem, check_lake, fault_of, remedy_for, unreadable_manifest
 from engine.history.day import DayBars, Quality
 from engine.history.dayfile import (
     Footer,
@@ -85,7 +85,37 @@ class Lake:
             Keep only these.
         start, end : date, optional
             First and last trading day to keep, both included.
+
+        Raises
+        ------
+        DataError
+            If one of these manifests is unreadable; `listing` goes on without it.
         """
+        return [
+            decode(path.read_bytes(), data, path)
+            for path, data in self._named(underlying, start, end, source)
+        ]
+
+    def listing(
+        self,
+        underlying: str | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+        source: str | None = None,
+    ) -> tuple[list[LakeDay], list[Problem]]:
+        """As `entries`, but a day whose manifest is unreadable comes as a problem, beside the readable days."""
+        days, problems = [], []
+        for path, data in self._named(underlying, start, end, source):
+            try:
+                days.append(decode(path.read_bytes(), data, path))
+            except DataError as error:
+                problems.append(unreadable_manifest(path, error))
+        return days, problems
+
+    def _named(
+        self, underlying: str | None, start: dt.date | None, end: dt.date | None, source: str | None
+    ) -> list[tuple[Path, Path]]:
+        """Manifest and Parquet file of the days of a choice, by underlying, date and source."""
         folder = self._manifests
         wanted = []
         for path in folder.iterdir() if folder.is_dir() else ():
@@ -100,10 +130,7 @@ class Lake:
                 and (end is None or date <= end)
             ):
                 wanted.append((its_underlying, date, its_source, path))
-        return [
-            decode(path.read_bytes(), day_path(self._lake, src, und, date), path)
-            for und, date, src, path in sorted(wanted)
-        ]
+        return [(path, day_path(self._lake, src, und, date)) for und, date, src, path in sorted(wanted)]
 
     def select(
         self, underlying: str, start: dt.date, end: dt.date, source: str | None = None
@@ -303,6 +330,8 @@ class Lake:
         """
         Put a prepared day in its place, whole or not at all; a second writer waits for the first.
 
+        A day whose manifest is unreadable is not held: this is how it is mended.
+
         Returns
         -------
         LakeDay, landing
@@ -318,7 +347,7 @@ class Lake:
         manifest = self._manifests / manifest_name(footer.source, footer.underlying, footer.date)
         with one_writer(data.parent):
             finish_interrupted(data, manifest)
-            held = decode(manifest.read_bytes(), data, manifest) if manifest.exists() else None
+            held = next(iter(self._held(footer)), None)
             if held is not None and held.content == footer.content and fault_of(held) is None:
                 return held, "unchanged"
             if held is not None and held.content != footer.content and not replace:
@@ -332,9 +361,12 @@ class Lake:
 
     def conflict(self, prepared: PreparedDay) -> LakeDay | None:
         """The stored day that `prepared` would overwrite with other bars, if there is one."""
-        footer = prepared.footer
-        held = self.entries(footer.underlying, footer.date, footer.date, footer.source)
-        return next((day for day in held if day.content != footer.content), None)
+        held = self._held(prepared.footer)
+        return next((day for day in held if day.content != prepared.footer.content), None)
+
+    def _held(self, footer: Footer) -> list[LakeDay]:
+        days, _ = self.listing(footer.underlying, footer.date, footer.date, footer.source)
+        return days
 
     def check(self) -> list[Problem]:
         """
@@ -385,9 +417,12 @@ class Lake:
 
     def _nothing(self, underlying: str, start: dt.date, end: dt.date, source: str | None) -> str:
         held = []
-        for und, src in sorted({(day.underlying, day.source) for day in self.entries()}):
-            days = self.entries(und, source=src)
+        readable, problems = self.listing()
+        for und, src in sorted({(day.underlying, day.source) for day in readable}):
+            days = [day for day in readable if (day.underlying, day.source) == (und, src)]
             held.append(f"{und} from {src}: {len(days)} days {days[0].date} to {days[-1].date}")
+        if problems:
+            held.append(f"{len(problems)} days with an unreadable manifest, see `workbench data check`")
         asked = f"{underlying} {start} to {end}" + (f" from source {source!r}" if source else "")
         return (
             f"the lake at {self._lake} holds no day of {asked}; it holds {'; '.join(held) or 'nothing'}. "

@@ -38,7 +38,7 @@ def simulate(
 
     A day made with the same model version, seed and strikes is left alone, so a run that was cut short goes on
     where it ended. A simulated day made otherwise is replaced: two seeds in one range would not join. A day whose
-    file is missing or fails its hash is made again.
+    file is missing or fails its hash, or whose manifest is unreadable, is made again.
 
     Parameters
     ----------
@@ -109,4 +109,5 @@ def ensure_simulated(
 
 
 def _held(lake: Lake, underlying: str, start: dt.date, end: dt.date) -> list[LakeDay]:
-    return lake.entries(underlying, start, end, SIMULATED_SOURCE)
+    days, _ = lake.listing(underlying, start, end, SIMULATED_SOURCE)
+    return days

@@ -251,3 +251,17 @@ def test_a_wrong_path_among_files_imports_none_of_them(tmp_path):
     said = refused("data", "import", path, tmp_path / "absent.csv", "--data", tmp_path / "lake")
     assert "absent.csv; nothing was imported" in said
     assert not (tmp_path / "lake").exists()
+
+
+def test_one_unreadable_manifest_does_not_hide_the_other_days(tmp_path):
+    answer(
+        "data", "simulate", "--start", "2026-10-07", "--end", "2026-10-08", "--strikes", 1, "--data", tmp_path
+    )
+    (tmp_path / "lake/manifest/simulated-NIFTY-2026-10-07.json").write_text("nonsense")
+    told = answer("data", "list", "--data", tmp_path)
+    assert [day["date"] for day in told["days"]] == ["2026-10-08"]
+    assert len(told["unreadable"]) == 1
+    done = workbench("data", "list", "--data", tmp_path)
+    assert done.returncode == 0
+    assert "warning, left out:" in done.stdout
+    assert "simulated-NIFTY-2026-10-07.json" in done.stdout.replace("\n", "")

@@ -242,6 +242,18 @@ def test_a_second_run_makes_only_what_is_missing(tmp_path):
     ] == days
 
 
+def test_a_simulated_day_with_an_unreadable_manifest_is_made_again(tmp_path):
+    lake = Lake(tmp_path)
+    simulate(lake, "NIFTY", ORDINARY, ORDINARY, strikes_each_side=1)
+    (manifest,) = (tmp_path / "lake/manifest").glob("*.json")
+    manifest.write_text("nonsense")
+    (problem,) = lake.check()
+    assert f"workbench data simulate -u NIFTY --date {ORDINARY}" in problem.remedy
+    assert "import" not in str(problem)
+    assert simulate(lake, "NIFTY", ORDINARY, ORDINARY, strikes_each_side=1) == [ORDINARY]
+    assert lake.check() == []
+
+
 @pytest.mark.parametrize("damage", ["missing", "unreadable", "changed"])
 def test_a_damaged_simulated_day_is_made_again(tmp_path, damage):
     lake = Lake(tmp_path)
