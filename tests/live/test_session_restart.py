@@ -17,7 +17,7 @@ from engine.history.simulate import ensure_simulated
 from engine.live import events as e
 from engine.live.projections import replay
 from engine.live.session import step
-from engine.live.session_inputs import Timer
+from engine.live.session_inputs import OrderUpdate, Timer
 from engine.live.session_intents import (
     CancelOrder,
     ExitPosition,
@@ -221,3 +221,25 @@ def test_an_order_of_an_unknown_contract_is_refused(simulated):
     ]  # fmt: skip
     with pytest.raises(DataError, match="not among the"):
         run.restart(minute)
+
+
+def amid_a_switch(simulated):
+    """A session that has asked to cancel one order in order to place another."""
+    params = settings(daily_stop_r=None, daily_target_r=None)
+    run = LoggedExchange(simulated(params), params)
+    for minute in range(run.bars.minutes):
+        run.play_minute(minute)
+        for slot in run.state.slots:
+            if slot.wish is not None and slot.entry is not None and slot.entry.withdrawing:
+                return run, minute, slot.entry
+    raise AssertionError("no switch ever happened")
+
+
+@pytest.mark.parametrize(("latch", "placed"), [("ACTIVE", 1), ("REDUCING", 0)])
+def test_a_switch_cut_short_by_a_restart_is_ended_unless_entries_are_stopped(simulated, latch, placed):
+    run, minute, entry = amid_a_switch(simulated)
+    run.write(e.LatchChanged(state=latch, reason="r", who="test"))
+    run.restart(minute)
+    ended = OrderUpdate(entry.position, "entry", "ended", 65, 1, 1, 0, run.now_ns)
+    done = step(run.state, ended)
+    assert len([i for i in done if isinstance(i, PlaceEntry)]) == placed
