@@ -155,7 +155,7 @@ class Lake:
             if before.date == after.date:
                 raise DataError(
                     f"{underlying} {before.date} is held from two sources, {before.source!r} and {after.source!r}; "
-                    "name the one to use (source=...)"
+                    "name the one to use (source=... / --source)"
                 )
         return chosen
 
@@ -353,7 +353,8 @@ class Lake:
             if held is not None and held.content != footer.content and not replace:
                 raise DataError(
                     f"{held} is held with other bars ({held.rows} rows, imported {held.imported_at}; these are "
-                    f"{prepared.rows}); import with replace to overwrite, or under another source name"
+                    f"{prepared.rows}); import with replace=True / --replace to overwrite, or under another source "
+                    "name (source=... / --source)"
                 )
             day = _entry(prepared, data, importer, rejected or {})
             commit_pair(data, prepared.encoded, manifest, encode(day))

@@ -209,7 +209,7 @@ def test_landing_the_same_bars_again_changes_nothing(lake):
 
 def test_other_bars_need_replace(lake):
     before = write(lake)
-    with pytest.raises(DataError, match=r"held with other bars.*replace"):
+    with pytest.raises(DataError, match=r"held with other bars.*replace=True / --replace"):
         write(lake, bars(base=3000))
     assert lake.load(before).open[0, 0] == 2000
     after = write(lake, bars(base=3000), replace=True)
@@ -260,7 +260,7 @@ def test_select_prefers_real_days_and_never_mixes(lake):
 def test_two_real_sources_for_a_date_are_refused(lake):
     write(lake)
     write(lake, bars(base=2001), source="vendor")
-    with pytest.raises(DataError, match=r"'nse' and 'vendor'.*source="):
+    with pytest.raises(DataError, match=r"'nse' and 'vendor'.*source=\.\.\. / --source"):
         lake.select("NIFTY", MONDAY, TUESDAY)
     assert lake.select("NIFTY", MONDAY, MONDAY, "vendor")[0].source == "vendor"
 

@@ -262,7 +262,7 @@ def refuse_if_strict(path: str, rejections: tuple[Rejection, ...], *, strict: bo
         total = sum(rejection.count for rejection in rejections)
         raise DataError(
             f"{path}: {total} bad rows in a strict import, nothing was written ({rejections[0]}); "
-            "mend the file or import without strict"
+            "mend the file or import without strict=True / --strict"
         )
 
 
@@ -308,6 +308,6 @@ def refuse_if_mostly_bad(path: str, checked: Checked, *, force: bool) -> None:
 def _misread(path: str, what: str, bad: pl.DataFrame) -> DataError:
     worst = Checked(bad.clear(), bad, duplicates=0).rejections()[0]
     return DataError(
-        f"{path}: {what} are refused, nothing was written; most often: {worst}. Fix the column map or the file, "
-        "or import what is left (force=True / --force)"
+        f"{path}: {what} are refused, nothing was written; most often: {worst}. Fix the column map "
+        "(column_map=... / --map) or the file, or import what is left (force=True / --force)"
     )

@@ -73,7 +73,8 @@ def import_file(
     source = source or DEFAULT_SOURCE
     if source == SIMULATED_SOURCE:
         raise DataError(
-            f"source {source!r} is kept for prices made by the simulator; name the file's true source"
+            f"source {source!r} is kept for prices made by the simulator; name the file's true source "
+            "(source=... / --source)"
         )
     table = read_table(path)
     if column_map is None and is_bhavcopy(table):
@@ -138,7 +139,7 @@ def _import_eod(
         if eod.conflicts(lake.root, rows, underlying=its_underlying, date=date):
             raise DataError(
                 f"{path}: another end-of-day table of {its_underlying} {date} is held; nothing was written. "
-                "Import with replace to overwrite"
+                "Import with replace=True / --replace to overwrite"
             )
     landed = []
     for number, (its_underlying, date, rows) in enumerate(days, start=1):
@@ -167,7 +168,10 @@ def _only(path: Path, rows: pl.DataFrame, underlying: str | None) -> pl.DataFram
     kept = rows.filter(pl.col("underlying") == underlying)
     if kept.is_empty():
         held = ", ".join(sorted(rows["underlying"].drop_nulls().unique()))
-        raise DataError(f"{path} has no row of underlying {underlying!r}; it has {held or 'none'}")
+        raise DataError(
+            f"{path} has no row of underlying {underlying!r}; it has {held or 'none'}; name "
+            "one of them (underlying=... / --underlying)"
+        )
     return kept
 
 
@@ -175,7 +179,8 @@ def _refuse_if_useless(path: Path, checked: Checked) -> None:
     if checked.good.is_empty():
         first = next(iter(checked.rejections()), "no rows")
         raise DataError(
-            f"{path}: not one good row, nothing was written ({first}); is it the right file or map?"
+            f"{path}: not one good row, nothing was written ({first}); is it the right file and column map "
+            "(column_map=... / --map)?"
         )
 
 
@@ -205,5 +210,6 @@ def _refuse_conflicts(path: Path, lake: Lake, prepared: list[PreparedDay]) -> No
     if held:
         raise DataError(
             f"{path}: {len(held)} of {len(prepared)} days are held with other bars, the first is {held[0]}; nothing "
-            "was written. Import with replace to overwrite, or under another source name"
+            "was written. Import with replace=True / --replace to overwrite, or under another source name "
+            "(source=... / --source)"
         )

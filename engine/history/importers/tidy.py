@@ -72,10 +72,10 @@ def lacks(path: Path, table: pl.DataFrame, missing: list[str]) -> DataError:
         close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
         if close:
             hints.append(f"{lower[close[0]]!r} for {name!r}")
-    hint = f"; did you mean {', '.join(hints)}?" if hints else ""
+    hint = f"; did you mean {', '.join(hints)}?" if hints else "."
     return DataError(
         f"{path} lacks column {', '.join(missing)}; it has {', '.join(table.columns)}{hint} "
-        "Rename them or give a column map"
+        "Rename them or give a column map (column_map=... / --map)"
     )
 
 
