@@ -144,7 +144,7 @@ class Lake:
         Raises
         ------
         DataError
-            If the range holds no day, or two real sources hold the same date.
+            If the data folder does not exist, the range holds no day, or two real sources hold the same date.
         """
         days = self.entries(underlying, start, end, source)
         if not days:
@@ -425,6 +425,11 @@ class Lake:
         if problems:
             held.append(f"{len(problems)} days with an unreadable manifest, see `workbench data check`")
         asked = f"{underlying} {start} to {end}" + (f" from source {source!r}" if source else "")
+        if not self.root.is_dir():
+            return (
+                f"the data folder {self.root} does not exist, so it holds no day of {asked}; give the right folder "
+                "(Lake(...) / --data), or bring days in with `workbench data import FILE` or `workbench data simulate`"
+            )
         return (
             f"the lake at {self._lake} holds no day of {asked}; it holds {'; '.join(held) or 'nothing'}. "
             "Bring days in with `workbench data import FILE` or make them with `workbench data simulate`"

@@ -273,6 +273,12 @@ def test_an_empty_range_names_what_is_held_and_the_remedy(lake):
         lake.select("BANKNIFTY", MONDAY, TUESDAY)
 
 
+def test_a_data_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"data folder .*typo does not exist.*--data.*data import"):
+        Lake(tmp_path / "typo").select("NIFTY", MONDAY, TUESDAY)
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
