@@ -232,7 +232,7 @@ def test_a_file_of_one_underlying_is_not_imported_as_the_other(lake, save):
     with pytest.raises(DataError, match=r"not one good row.*80 rows: symbol of another underlying"):
         import_file(save(wrong), lake)
     right = wrong.with_columns(symbol=pl.lit("BANK") + pl.col("symbol"))
-    spot = spot_of(frame).with_columns(underlying=pl.lit("BANKNIFTY"), symbol=pl.lit("NIFTY BANK"))
+    spot = spot_of(tidy()).with_columns(underlying=pl.lit("BANKNIFTY"), symbol=pl.lit("NIFTY BANK"))
     assert import_file(save(pl.concat([right, spot])), lake).rejected == ()
     with pytest.raises(DataError, match="80 rows: symbol of another underlying"):
         import_file(save(right.with_columns(underlying=pl.lit("NIFTY"))), lake)
