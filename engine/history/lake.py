@@ -9,8 +9,9 @@ import datetime as dt
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -184,10 +185,13 @@ class Lake:
         """
         if callable(strikes):
             file, footer = self._open(day)
-            wanted = strikes(read_opening(file, footer), listed_strikes(footer, expiry))
-            return read_dense(
-                file, footer, expiry=expiry, strikes=None if wanted is None else frozenset(wanted)
-            )
+            with _reading(day):
+                opening = read_opening(file, footer)
+            wanted = strikes(opening, listed_strikes(footer, expiry))
+            with _reading(day):
+                return read_dense(
+                    file, footer, expiry=expiry, strikes=None if wanted is None else frozenset(wanted)
+                )
         return self._load(day, expiry, None if strikes is None else frozenset(strikes))
 
     def load_many(
@@ -214,8 +218,7 @@ class Lake:
         polars frame
             `minute` (int16), `open, high, low, close` (int32, **paise**: an index value need not lie on a tick).
         """
-        self._open(day)
-        rows = read_rows(day.path).filter(pl.col("option_type") == "SPOT")
+        rows = self._rows(day).filter(pl.col("option_type") == "SPOT")
         return None if rows.is_empty() else rows.select("minute", *_BARS)
 
     def chain(self, day: LakeDay, minute: int, *, expiry: dt.date | None = None) -> pl.DataFrame:
@@ -236,10 +239,7 @@ class Lake:
             the contract did not trade)`, open, high, low, close, bid, ask` (ticks)`, volume, oi` (units), sorted by
             expiry, strike, option type.
         """
-        self._open(day)
-        rows = read_rows(day.path).filter(
-            pl.col("option_type").is_in(["CE", "PE"]), pl.col("minute") <= minute
-        )
+        rows = self._rows(day).filter(pl.col("option_type").is_in(["CE", "PE"]), pl.col("minute") <= minute)
         if expiry is not None:
             rows = rows.filter(pl.col("expiry") == expiry)
         return (
@@ -257,10 +257,9 @@ class Lake:
         Columns `symbol, underlying, expiry, strike, option_type, ts, minute, open, high, low, close, volume, oi,
         bid, ask`; options first, then futures and spot.
         """
-        self._open(day)
         first = clock.minute_start(day.date, 0)
         return (
-            read_rows(day.path)
+            self._rows(day)
             .with_columns(
                 pl.col(*_BARS, *_BOOK) / PAISE_PER_RUPEE,
                 underlying=pl.lit(day.underlying),
@@ -388,7 +387,13 @@ class Lake:
 
     def _load(self, day: LakeDay, expiry: dt.date | None, strikes: Collection[int] | None) -> DayBars:
         file, footer = self._open(day)
-        return read_dense(file, footer, expiry=expiry, strikes=strikes)
+        with _reading(day):
+            return read_dense(file, footer, expiry=expiry, strikes=strikes)
+
+    def _rows(self, day: LakeDay) -> pl.DataFrame:
+        self._open(day)
+        with _reading(day):
+            return read_rows(day.path)
 
     def _open(self, day: LakeDay) -> tuple[pq.ParquetFile, Footer]:
         again = remedy_for(day.source, day.underlying, day.date, day.importer)
@@ -434,6 +439,16 @@ class Lake:
             f"the lake at {self._lake} holds no day of {asked}; it holds {'; '.join(held) or 'nothing'}. "
             "Bring days in with `workbench data import FILE` or make them with `workbench data simulate`"
         )
+
+
+@contextmanager
+def _reading(day: LakeDay) -> Iterator[None]:
+    """Bars that cannot be read although the file opens: said with the day and its remedy."""
+    try:
+        yield
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+        again = remedy_for(day.source, day.underlying, day.date, day.importer)
+        raise DataError(f"{day}: {day.path} is damaged ({str(error).splitlines()[0]}); {again}") from error
 
 
 def _entry(prepared: PreparedDay, data: Path, importer: str, rejected: Mapping[str, int]) -> LakeDay:

@@ -500,3 +500,19 @@ def test_an_unreadable_manifest_is_listed_apart_and_mended_by_the_same_bars(lake
         lake.select("BANKNIFTY", MONDAY, TUESDAY)
     assert write(lake).content == monday.content
     assert lake.check() == []
+
+
+def test_bars_damaged_inside_a_file_that_opens_are_named(lake):
+    day = write(lake, pl.concat([bars(), spot(base=471_402)]))
+    content = bytearray(day.path.read_bytes())
+    middle = slice(200, len(content) // 2)
+    content[middle] = bytes(byte ^ 0x5A for byte in content[middle])
+    day.path.write_bytes(content)
+    for read in (
+        lake.load,
+        lake.spot,
+        lake.frame,
+        lambda day: lake.load(day, strikes=lambda _, listed: listed),
+    ):
+        with pytest.raises(DataError, match="import the day again"):
+            read(day)
