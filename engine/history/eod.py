@@ -57,7 +57,7 @@ def write(
         if held is not None and not replace:
             raise DataError(
                 f"{underlying} {date}: another end-of-day table is held ({held.height} rows, these are "
-                f"{table.height}); import with replace to overwrite"
+                f"{table.height}); import with --replace to overwrite"
             )
         target = io.BytesIO()
         table.write_parquet(target, compression="zstd")
