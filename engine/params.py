@@ -198,7 +198,7 @@ class SwingBreakParams(BaseModel):
         ParamsError
             If a name is unknown (with a suggestion) or a value out of range.
         """
-        return _validated(type(self), {**self.model_dump(), **changes}, "replace()")
+        return validated(type(self), {**self.model_dump(), **changes}, "replace()")
 
 
 def _canonical(value: object) -> object:
@@ -212,7 +212,15 @@ def _canonical(value: object) -> object:
 P = TypeVar("P", bound=BaseModel)
 
 
-def _validated(model: type[P], values: Mapping[str, Any], where: str) -> P:
+def validated(model: type[P], values: Mapping[str, Any], where: str) -> P:
+    """
+    An instance of a parameter model, with errors in plain words.
+
+    Raises
+    ------
+    ParamsError
+        If a name is unknown (with a suggestion), missing, or a value out of range.
+    """
     known = list(model.model_fields)
     for name in values:
         if name not in known:
@@ -272,6 +280,18 @@ def load_params(name_or_path: str | Path = "swing_break", **overrides: Any) -> S
         If the file is missing or is not YAML, a key is unknown, a rail is not set, a value is out of range.
     """
     path = params_path(name_or_path)
+    return validated(SwingBreakParams, {**read_values(path), **overrides}, path.name)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """
+    The values of a parameter file, its schema version checked.
+
+    Raises
+    ------
+    ParamsError
+        If the file is missing, is not YAML or has another schema version.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -291,4 +311,4 @@ def load_params(name_or_path: str | Path = "swing_break", **overrides: Any) -> S
     version = values.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ParamsError(f"{path}: schema_version is {version!r}, this program reads {SCHEMA_VERSION}")
-    return _validated(SwingBreakParams, {**values, **overrides}, path.name)
+    return values
