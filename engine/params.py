@@ -263,6 +263,14 @@ def params_path(name_or_path: str | Path) -> Path:
     return project_folder() / "params" / f"{path}.yaml"
 
 
+def session_path(name_or_path: str | Path) -> Path:
+    """As `params_path`, for the session files: `paper` means `params/sessions/paper.yaml`."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        return path
+    return project_folder() / "params" / "sessions" / f"{path}.yaml"
+
+
 def load_params(name_or_path: str | Path = "swing_break", **overrides: Any) -> SwingBreakParams:
     """
     Read a parameter file, e.g. `load_params("swing_break", min_vwap_premium_percent=5)`.
@@ -295,8 +303,10 @@ def read_values(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        known = sorted(p.stem for p in (project_folder() / "params").glob("*.yaml"))
-        raise ParamsError(f"no parameter file {path}; params/ holds {', '.join(known) or 'none'}") from None
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise ParamsError(
+            f"no parameter file {path}; {path.parent.name}/ holds {', '.join(known) or 'none'}"
+        ) from None
     except OSError as error:
         raise ParamsError(f"cannot read {path}: {error.strerror}") from error
     try:

@@ -16,9 +16,8 @@ from engine.errors import ParamsError
 from engine.history.writing import write_atomic
 from engine.live.events import Mode
 from engine.live.places import Places
-from engine.params import SwingBreakParams, load_params, params_path, read_values, validated
+from engine.params import SwingBreakParams, load_params, read_values, session_path, validated
 
-SESSION_FILE = "session"
 PAPER_ACCOUNT, PRACTICE_ACCOUNT = "paper", "practice"
 SIMULATED_FEEDS = frozenset({"practice", "replay"})
 _SECRET = re.compile(r"token|secret|passw|api_?key|otp|totp", re.IGNORECASE)
@@ -85,9 +84,9 @@ class SessionParams(BaseModel):
         return self
 
 
-def load_session_params(name_or_path: str | Path = SESSION_FILE, **overrides: Any) -> SessionParams:
+def load_session_params(name_or_path: str | Path = "paper", **overrides: Any) -> SessionParams:
     """
-    Read a session's parameter file, e.g. `load_session_params("session", mode="paper")`.
+    Read a session's parameter file: `paper` means `params/sessions/paper.yaml`.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def load_session_params(name_or_path: str | Path = SESSION_FILE, **overrides: An
         As `load_params`; also for a parameter that looks like a secret.
     """
     refuse_secrets(overrides)
-    path = params_path(name_or_path)
+    path = session_path(name_or_path)
     return validated(SessionParams, {**read_values(path), **overrides}, path.name)
 
 
