@@ -1,9 +1,6 @@
 """The practice account: positions, day profit, margins and charges in the shape of Kite's answers.
 
-Margins are an approximation, close enough to see an order refused, not to plan with: a short option blocks 9.3 % of
-its notional as SPAN (the floor of the price scan range of index options) and 2 % as exposure, 2 % more on its expiry
-day; a long of the same type and quantity in the book caps the SPAN at the distance of the strikes; a long costs its
-premium. Sources: nseclearing SPAN page and circulars in `brokers_and_market`, section 6.
+Margins are the approximation of `engine.execution.margins`.
 """
 
 import datetime as dt
@@ -11,15 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from engine.execution.margins import Need, OptionLeg, need_of_legs
 from engine.execution.matching import BUY, SELL
 from engine.market.charges import option_charges
 from engine.market.prices import PAISE_PER_RUPEE, PAISE_PER_TICK, to_rupees
 from engine.practice.market import Instrument, Market
 from engine.practice.orders import NAMES, Order, rupees
-
-SPAN_BASIS_POINTS = 930
-EXPOSURE_BASIS_POINTS = 200
-EXPIRY_DAY_BASIS_POINTS = 200
 
 
 @dataclass
@@ -93,19 +87,6 @@ class Leg(NamedTuple):
     order_type: str = "LIMIT"
 
 
-class Need(NamedTuple):
-    """Margin needed, paise."""
-
-    span: int
-    exposure: int
-    premium: int
-
-    @property
-    def total(self) -> int:
-        """Sum in paise."""
-        return self.span + self.exposure + self.premium
-
-
 @dataclass
 class Account:
     """Positions and cash of the one account."""
@@ -149,35 +130,13 @@ class Account:
 
 
 def need_of(legs: Iterable[Leg], market: Market) -> Need:
-    """Margin of a portfolio of legs: shorts with the hedges among them, longs at their premium."""
-    date = market.date
-    longs: list[list[Any]] = []
-    premium = 0
-    shorts: list[Leg] = []
-    for leg in legs:
-        if leg.side == BUY:
-            longs.append([leg.instrument, leg.quantity])
-            premium += leg.quantity * leg.price * PAISE_PER_TICK
-        else:
-            shorts.append(leg)
-    span = exposure = 0
-    spot = market.spot_rupees()
-    for leg in shorts:
-        strike = leg.instrument.strike
-        notional = int((spot or strike) * PAISE_PER_RUPEE)
-        per_unit = notional * SPAN_BASIS_POINTS // 10_000
-        rest = leg.quantity
-        for hedge in longs:
-            if hedge[0].kind != leg.instrument.kind or not hedge[1]:
-                continue
-            covered = min(rest, hedge[1])
-            hedge[1] -= covered
-            rest -= covered
-            span += covered * min(per_unit, abs(hedge[0].strike - strike) * PAISE_PER_RUPEE)
-        span += rest * per_unit
-        extra = EXPIRY_DAY_BASIS_POINTS if leg.instrument.expiry == date else 0
-        exposure += leg.quantity * notional * (EXPOSURE_BASIS_POINTS + extra) // 10_000
-    return Need(span, exposure, premium)
+    """Margin of a portfolio of legs at the present value of the index."""
+    options = [
+        OptionLeg(one.kind, one.strike, one.expiry, leg.side, leg.quantity, leg.price)
+        for leg in legs
+        if (one := leg.instrument).expiry is not None
+    ]
+    return need_of_legs(options, market.date, market.spot_rupees())
 
 
 def funds(account: Account, market: Market, orders: Iterable[Order]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What Kite and the exchange refuse before an order reaches the book.
 
 Reads the form of an order request and answers with values in ticks and units, or with the error a client would
-meet. Sources: `brokers_and_market`, sections 1.3, 1.5 and 5.5; messages follow Kite's where they are known.
+meet. The rules themselves are `engine.execution.exchange_rules`. Sources: `brokers_and_market`, sections 1.3, 1.5.
 """
 
 import re
@@ -10,9 +10,16 @@ from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from engine.errors import DataError
-from engine.execution.matching import BUY, SELL, reached
-from engine.market.contracts import freeze_quantity, price_band
-from engine.market.prices import to_rupees, to_ticks
+from engine.execution.exchange_rules import (
+    UNPROTECTED,
+    above_freeze,
+    off_the_lot,
+    outside_band,
+    stop_refusal,
+    unknown_contract,
+)
+from engine.market.contracts import freeze_quantity
+from engine.market.prices import to_ticks
 from engine.practice.market import Instrument, Market
 from engine.practice.orders import SIDES, Refused
 
@@ -20,11 +27,6 @@ TAG = re.compile(r"[A-Za-z0-9]{1,20}")
 ORDER_TYPES = ("MARKET", "LIMIT", "SL", "SL-M")
 PRODUCTS = ("MIS", "NRML")
 VALIDITIES = ("DAY", "IOC")
-MAX_MODIFICATIONS = 25
-
-# protection that Kite chooses for an option when market_protection is -1: up to so many rupees, so many basis points
-AUTOMATIC_PROTECTION = ((10, 500), (100, 300), (500, 200))
-AUTOMATIC_PROTECTION_ABOVE = 100
 
 
 class Wish(NamedTuple):
@@ -60,10 +62,7 @@ def read_wish(form: Mapping[str, str], market: Market, variety: str) -> Wish:
         raise refuse(f"Invalid `variety` {variety}: this exchange takes regular orders only")
     instrument = market.by_key.get(f"{form.get('exchange')}:{form.get('tradingsymbol')}")
     if instrument is None or instrument.place < 0:
-        raise refuse(
-            f"The instrument you are placing an order for has either expired or does not exist "
-            f"({form.get('exchange')}:{form.get('tradingsymbol')})"
-        )
+        raise refuse(unknown_contract(f"{form.get('exchange')}:{form.get('tradingsymbol')}"))
     tag = form.get("tag") or None
     if tag is not None and not TAG.fullmatch(tag):
         raise refuse("Invalid `tag`. It should be alphanumeric with a max of 20 characters.")
@@ -128,81 +127,28 @@ def protection(form: Mapping[str, str]) -> float:
     return float(value)
 
 
-def protected_limit(side: int, reference: int, market_protection: float) -> int:
-    """The limit in ticks that a protected market order stands at."""
-    if market_protection == -1:
-        rupees = to_rupees(reference)
-        basis_points = next(
-            (points for until, points in AUTOMATIC_PROTECTION if rupees <= until), AUTOMATIC_PROTECTION_ABOVE
-        )
-    else:
-        basis_points = int(market_protection * 100)
-    return max(reference + side * (reference * basis_points // 10_000), 1)
-
-
 def check_quantity(wish: Wish, market: Market, *, sliced: bool) -> None:
     """Lots and freeze quantity."""
-    lot = wish.instrument.lot_size
-    if wish.quantity % lot:
-        raise refuse(f"Quantity should be in multiples of {lot}, the lot size of {wish.instrument.symbol}.")
+    symbol = wish.instrument.symbol
+    _refuse_if(off_the_lot(symbol, wish.quantity, wish.instrument.lot_size))
     freeze = freeze_quantity(wish.instrument.name, market.date)
-    if sliced and wish.quantity <= freeze:
+    if not sliced:
+        _refuse_if(above_freeze(symbol, wish.quantity, freeze))
+    elif wish.quantity <= freeze:
         raise refuse(f"autoslice is for quantities above the freeze limit of {freeze}.")
-    if not sliced and wish.quantity > freeze:
-        raise refuse(
-            f"Quantity {wish.quantity} exceeds the freeze limit of {freeze} for {wish.instrument.symbol}."
-        )
 
 
 def check_prices(wish: Wish, market: Market) -> None:
     """Prices against each other, the last trade and the price band."""
     place = wish.instrument.place
-    last = int(market.last[place])
     if wish.order_type in {"MARKET", "SL-M"} and wish.market_protection == 0:
-        raise refuse(
-            "Market orders without market protection are not allowed via API. "
-            "Please set market protection or use a limit order."
-        )
+        raise refuse(UNPROTECTED)
     if wish.order_type == "SL":
-        if wish.side * wish.limit < wish.side * wish.trigger:
-            word = "lower" if wish.side == BUY else "higher"
-            raise refuse(
-                f"Price of a stoploss {'buy' if wish.side == BUY else 'sell'} order cannot be {word} than its "
-                "trigger price."
-            )
-        problem = wrong_side(wish.side, wish.trigger, last)
-        if problem:
-            raise refuse(problem)
+        _refuse_if(stop_refusal(wish.side, wish.trigger, wish.limit, int(market.last[place])))
     if wish.order_type == "LIMIT":
-        problem = outside_band(wish.side, wish.limit, market.reference(place), market)
-        if problem:
-            raise refuse(problem)
+        _refuse_if(outside_band(wish.side, wish.limit, market.reference(place), market.date))
 
 
-def wrong_side(side: int, trigger: int, last: int) -> str | None:
-    """Why a stop's trigger is on the wrong side of the market, or None; no last price judges nothing."""
-    if last == 0 or not reached(side, trigger, last):
-        return None
-    if side == SELL:
-        return (
-            "Trigger price for stoploss sell orders should be lower than the last traded price "
-            f"(Rs. {to_rupees(last)})."
-        )
-    return (
-        "Trigger price for stoploss buy orders should be higher than the last traded price "
-        f"(Rs. {to_rupees(last)})."
-    )
-
-
-def outside_band(side: int, limit: int, reference: int, market: Market) -> str | None:
-    """Why a limit is refused by the price band around a reference (ticks), or None."""
-    if reference == 0:
-        return None
-    low, high = price_band(reference, market.date)
-    if (side == BUY and limit <= high) or (side == SELL and limit >= low):
-        return None
-    return (
-        f"Your order price is {'higher' if side == BUY else 'lower'} than the current "
-        f"{'upper' if side == BUY else 'lower'} circuit limit of {to_rupees(high if side == BUY else low)}. "
-        "Please place an order within the daily range."
-    )
+def _refuse_if(problem: str | None) -> None:
+    if problem:
+        raise refuse(problem)

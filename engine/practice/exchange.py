@@ -13,22 +13,28 @@ from typing import Any
 
 from engine.errors import MarketFactError, WorkbenchError
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS
+from engine.execution.exchange_rules import (
+    CLOSED,
+    FILLED_ALREADY,
+    MAX_MODIFICATIONS,
+    MODIFIED_TOO_OFTEN,
+    NOT_FOUND,
+    NOT_TRADED_TODAY,
+    SESSION_ENDED,
+    already_over,
+    being_processed,
+    insufficient_funds,
+    not_above_filled,
+    outside_band,
+    protected_limit,
+    wrong_side,
+)
 from engine.execution.matching import UNFILLED
+from engine.execution.resting import bar_price, quote_price
 from engine.market.contracts import freeze_quantity
 from engine.market.prices import PAISE_PER_RUPEE
 from engine.practice.account import Account, need_of
-from engine.practice.book import bar_price, quote_price
-from engine.practice.checks import (
-    MAX_MODIFICATIONS,
-    Wish,
-    check_prices,
-    check_quantity,
-    outside_band,
-    protected_limit,
-    read_wish,
-    refuse,
-    wrong_side,
-)
+from engine.practice.checks import Wish, check_prices, check_quantity, read_wish, refuse
 from engine.practice.faults import Faults
 from engine.practice.market import Market
 from engine.practice.orders import (
@@ -104,7 +110,7 @@ class Exchange:
         self.market.close_minute()
         if self.market.over:
             for order in self.live():
-                self._end(order, CANCELLED, "The session has ended")
+                self._end(order, CANCELLED, SESSION_ENDED)
 
     def advance(self, ms: int) -> None:
         """Move the clock to `ms` after the open and let arrive what is due."""
@@ -156,7 +162,7 @@ class Exchange:
         """
         order = self._live_order(order_id, "modified")
         if order.modifications >= MAX_MODIFICATIONS:
-            raise refuse("Maximum allowed order modifications exceeded.")
+            raise refuse(MODIFIED_TOO_OFTEN)
         told = {name: value for name, value in form.items() if value not in {"", None}}
         old = order.answer(self.clock)
         merged = {name: str(old[name]) for name in ("exchange", "tradingsymbol", "transaction_type", "product",
@@ -166,8 +172,9 @@ class Exchange:
             merged["market_protection"] = told["market_protection"]
         wish = read_wish(merged, self.market, "regular")
         check_quantity(wish, self.market, sliced=False)
-        if wish.quantity <= order.filled:
-            raise refuse(f"Quantity {wish.quantity} is not above the {order.filled} units already filled.")
+        problem = not_above_filled(wish.quantity, order.filled)
+        if problem:
+            raise refuse(problem)
         check_prices(wish, self.market)
         order.modifications += 1
         self._send("modify", order, wish)
@@ -206,7 +213,7 @@ class Exchange:
         """
         order = self.orders.get(order_id)
         if order is None or order.visible_ms > self.now_ms:
-            raise refuse("Couldn't find that `order_id`.")
+            raise refuse(NOT_FOUND)
         return order
 
     def live(self) -> list[Order]:
@@ -223,7 +230,7 @@ class Exchange:
 
     def _check_open(self) -> None:
         if self.market.over:
-            raise refuse("Markets are closed right now. Use AMO for placing orders.")
+            raise refuse(CLOSED)
 
     def _place(self, wish: Wish, appears_after_s: int, *, sliced: bool) -> Order:
         check_quantity(wish, self.market, sliced=False)
@@ -290,18 +297,15 @@ class Exchange:
         if after > before and after - before > available:
             raise Refused(
                 "MarginException",
-                f"Insufficient funds. Required margin is {(after - before) / PAISE_PER_RUPEE:.2f} but available "
-                f"margin is {available / PAISE_PER_RUPEE:.2f}.",
+                insufficient_funds((after - before) / PAISE_PER_RUPEE, available / PAISE_PER_RUPEE),
             )
 
     def _live_order(self, order_id: str, verb: str) -> Order:
         order = self.find(order_id)
         if order.ended:
-            raise Refused(
-                "OrderException", f"Order cannot be {verb} as it is already {order.status.lower()}."
-            )
+            raise Refused("OrderException", already_over(verb, order.status))
         if order.frozen:
-            raise Refused("OrderException", f"Order cannot be {verb} as it is being processed. Try later.")
+            raise Refused("OrderException", being_processed(verb))
         return order
 
     def _send(self, what: str, order: Order, change: Wish | None, extra_ms: int = 0) -> None:
@@ -340,7 +344,7 @@ class Exchange:
             problem = wrong_side(order.side, order.trigger, last)
         elif order.order_type == "MARKET":
             if last == 0:
-                problem = "17181 : Market orders are not allowed in a contract that has not traded today"
+                problem = NOT_TRADED_TODAY
             else:
                 order.limit = protected_limit(order.side, last, order.market_protection)
         if problem:
@@ -355,7 +359,7 @@ class Exchange:
         last = int(self.market.last[order.instrument.place])
         problem = wrong_side(wish.side, wish.trigger, last) if wish.order_type == "SL" else None
         if wish.quantity <= order.filled:
-            problem = "the quantity is already filled"
+            problem = FILLED_ALREADY
         if problem:
             order.status_message = problem
             self._tell(order, TRIGGER_PENDING if order.is_stop else OPEN)
@@ -390,7 +394,7 @@ class Exchange:
         else:
             place = order.instrument.place
             left = self._offered.setdefault(place, [self.market.best_quantity, self.market.best_quantity])
-            released, price, quantity = quote_price(order, step, self.market.quote(place), left)
+            released, price, quantity = quote_price(order, step.price, self.market.quote(place), left)
         if released and not self._release(order):
             return
         if price != UNFILLED:
@@ -405,7 +409,7 @@ class Exchange:
         order.triggered = True
         order.fresh = False
         order.update_ms = order.exchange_ms = self.now_ms
-        problem = outside_band(order.side, order.limit, order.trigger, self.market)
+        problem = outside_band(order.side, order.limit, order.trigger, self.market.date)
         if problem:
             self._end(order, REJECTED, f"17070 : {problem}")
             return False

@@ -7,7 +7,6 @@ else with a modelled one. No clock runs here: `engine.practice.pace` says when t
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import polars as pl
 
 from engine.errors import DataError
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, PATHS, price_at
+from engine.execution.resting import Step
 from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.market import clock
@@ -165,16 +165,6 @@ def list_instruments(bars: DayBars) -> tuple[Instrument, ...]:
         lot_size=0,
     )
     return (*options, index)
-
-
-class Step(NamedTuple):
-    """How one contract got to its present price, for the matching functions; prices in ticks."""
-
-    previous: int
-    price: int
-    jump: bool
-    low: int  # of the bar in progress, as it will have been at its end
-    high: int
 
 
 class Market:
