@@ -6,7 +6,7 @@ anew, and only after the book was read. MARKET leaves with market protection alo
 never. Faults 8 to 14 and 20 of the reference `reliability`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,15 @@ class Closed:
         Units left, negative = short.
     reason : str
         Why not flat; "" when flat.
+    auth : bool
+        Ended because the login is gone.
     """
 
     position: int
     flat: bool
     held: int
     reason: str = ""
+    auth: bool = False
 
 
 def ladder_price(
@@ -81,7 +84,7 @@ async def close(gateway: "Gateway", position: int, reason: str, within_s: float)
     try:
         return await _until_flat(gateway, position, reason, within_s)
     except BrokerAuth as error:
-        return Closed(position, False, exposure(gateway.store.state, position), error.message)
+        return Closed(position, False, exposure(gateway.store.state, position), error.message, auth=True)
 
 
 async def _until_flat(gateway: "Gateway", position: int, reason: str, within_s: float) -> Closed:
@@ -137,26 +140,57 @@ async def _press(gateway: "Gateway", position: int, reason: str, percent: int) -
         percent,
         gateway.rails.date,
     )
-    state = gateway.store.state  # the quote took time
-    needed = abs(exposure(state, position))
-    ignored = [order.tag for order in orders if _is_doubtful_stop(gateway, order)]
-    for order in reducing(state, position):
-        if order.tag in ignored or order.side != side:
+    held = abs(exposure(gateway.store.state, position))  # the quote took time
+    shares = _shares(gateway, position, side, held)
+    ignored = {order.tag for order in orders if _is_doubtful_stop(gateway, order)}
+    for tag, share in reversed(
+        shares.items()
+    ):  # what is too much goes first, so that the rest may be changed
+        order = gateway.order(tag)
+        if not order.order_id or not order.open or order.pending == "cancel":
             continue
-        share = min(order.reserved, needed)
-        needed -= share
-        if price and order.order_id and share and order.pending != "cancel":
-            await _reprice(gateway, order, order.filled + share, price, reason)
+        if not share:
+            await _ask_cancel(gateway, order, reason)
+        elif price and _room(gateway, order, ignored) >= share:
+            await _reprice(gateway, order, order.filled + share, price, reason, ignored)
+    needed = held - sum(shares.values())
     if needed:
         await gateway.place(_exit_wish(gateway, sample, side, needed, price, reason), ignored)
 
 
-async def _reprice(gateway: "Gateway", order: Order, quantity: int, price: int, reason: str) -> None:
+def _shares(gateway: "Gateway", position: int, side: Side, held: int) -> dict[str, int]:
+    """
+    How many of the units held each order that reduces shall take off; 0 = it is too much and goes.
+
+    First those that are known to stand, the newest before the older, then those in doubt; by tag, in that order.
+    """
+    orders = [
+        order
+        for order in reversed(reducing(gateway.store.state, position))
+        if order.side == side and not _is_doubtful_stop(gateway, order)
+    ]
+    shares = {}
+    for order in sorted(orders, key=lambda one: (not one.order_id, one.pending == "cancel")):
+        shares[order.tag] = min(order.reserved, held)
+        held -= shares[order.tag]
+    return shares
+
+
+def _room(gateway: "Gateway", order: Order, ignored: Collection[str]) -> int:
+    """Units held that no other order may take off; one that is being cancelled still may."""
+    state = gateway.store.state
+    others = (o for o in reducing(state, order.position) if o.tag != order.tag and o.tag not in ignored)
+    return abs(exposure(state, order.position)) - sum(other.reserved for other in others)
+
+
+async def _reprice(
+    gateway: "Gateway", order: Order, quantity: int, price: int, reason: str, ignored: Collection[str]
+) -> None:
     if (order.order_type, order.limit, order.quantity) == ("LIMIT", price, quantity) and not order.pending:
         return
     sent = await gateway.modify(
         order.tag, quantity=quantity, trigger=0, limit=price, order_type="LIMIT", lane=Lane.EXIT,
-        or_replace=False,
+        or_replace=False, reason=reason, apart_from=ignored,
     )  # fmt: skip
     if sent.outcome == "refused" and gateway.order(order.tag).open:
         # both would be marketable: cancelled first, and what is left is placed by the next step

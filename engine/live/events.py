@@ -294,6 +294,7 @@ class ModifyPrepared(Fact):
     trigger: Ticks
     limit: Ticks
     order_type: OrderType
+    reason: str = ""  # what the order is for once it is changed: a stop that becomes the exit; "" = as before
 
 
 @_kind

@@ -224,6 +224,8 @@ class Gateway:
         order_type: OrderType,
         lane: Lane | None = None,
         or_replace: bool = True,
+        reason: str = "",
+        apart_from: Collection[str] = (),
     ) -> Sent:
         """
         Change a working order; where the broker refuses (the 26th time), replace it without a gap in protection.
@@ -240,6 +242,10 @@ class Gateway:
             None = that of its leg.
         or_replace : bool
             False: a refusal is the answer.
+        reason : str
+            What the order is for from then on; "" = what it was for.
+        apart_from : tags
+            Orders that this one may double: stops in doubt that an exit does not wait for.
 
         Raises
         ------
@@ -253,20 +259,21 @@ class Gateway:
             side=order.side, quantity=left, order_type=order_type, trigger=trigger, limit=limit,
             conf_minute=order.conf_minute, swing_index=order.swing_index, stop=order.stop,
         )  # fmt: skip
-        reason = self._unchangeable(order) or self._refusal(wish, {tag})
-        if not reason:
+        besides = {tag, *apart_from}
+        denied = self._unchangeable(order) or self._refusal(wish, besides)
+        if not denied:
             try:
                 await self.wire.turn(LANES[order.leg] if lane is None else lane)
             except LanesExhaustedError as error:
-                reason = str(error)
+                denied = str(error)
             else:
                 order = self.order(tag)
-                reason = self._unchangeable(order) or self._refusal(wish, {tag})
-        if reason:
-            return self._deny(wish, reason)
+                denied = self._unchangeable(order) or self._refusal(wish, besides)
+        if denied:
+            return self._deny(wish, denied)
         if order.modifications < self.rules.modifications:
             change = ModifyPrepared(
-                tag=tag, quantity=quantity, trigger=trigger, limit=limit, order_type=order_type
+                tag=tag, quantity=quantity, trigger=trigger, limit=limit, order_type=order_type, reason=reason
             )
             sent = await self.wire.modify(order, change)
             if sent.outcome != "refused":

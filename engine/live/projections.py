@@ -58,7 +58,7 @@ from engine.live.store_errors import EventRefusedError
 _Rule = Callable[[State, Event, Any], Changes]
 _RULES: dict[type[Fact], _Rule] = {}
 NOTHING = Changes()
-_NEXT_DONE = {"next_quantity": 0, "next_trigger": 0, "next_limit": 0}
+_NEXT_DONE = {"next_quantity": 0, "next_trigger": 0, "next_limit": 0, "next_reason": ""}
 
 
 def replay(events: Iterable[Event]) -> State:
@@ -247,7 +247,7 @@ def _intent_prepared(state: State, event: Event, fact: IntentPrepared) -> Change
     order = Order(
         **{each.name: getattr(fact, each.name) for each in fields(fact)},
         state=PREPARED, order_id="", status="", filled=0, booked=0, average_milliticks=0, pending="",
-        next_order_type=fact.order_type, next_quantity=0, next_trigger=0, next_limit=0, modifications=0, detail="",
+        next_order_type=fact.order_type, next_quantity=0, next_trigger=0, next_limit=0, next_reason="", modifications=0, detail="",
         prepared_ns=event.ts_ns, updated_ns=event.ts_ns,
     )  # fmt: skip
     return Changes(orders=(order,), days=_today(state, orders=1))
@@ -320,6 +320,7 @@ def _order_updated(state: State, event: Event, fact: OrderUpdated) -> Changes:
         trigger=fact.trigger,
         limit=fact.limit,
         order_type=order.next_order_type if changed else order.order_type,
+        reason=(changed and order.next_reason) or order.reason,
         average_milliticks=fact.average_milliticks,
         detail=fact.message or order.detail,
         **done,
@@ -337,6 +338,7 @@ def _modify_prepared(state: State, event: Event, fact: ModifyPrepared) -> Change
         next_quantity=fact.quantity,
         next_trigger=fact.trigger,
         next_limit=fact.limit,
+        next_reason=fact.reason,
         modifications=order.modifications + 1,
     )
 
@@ -360,6 +362,7 @@ def _request_answered(state: State, event: Event, fact: RequestAnswered) -> Chan
             "trigger": order.next_trigger,
             "limit": order.next_limit,
             "order_type": order.next_order_type,
+            "reason": order.next_reason or order.reason,
         }
     return _order_row(event, order, detail=fact.reason or order.detail, **new)
 

@@ -101,7 +101,9 @@ CREATE TABLE daily_summary (
 ) STRICT;
 """
 
-STEPS: Mapping[int, str] = {1: _FIRST}  # step n brings a file of version n - 1 to version n
+_REASON = "ALTER TABLE orders ADD COLUMN next_reason TEXT NOT NULL DEFAULT '';"
+
+STEPS: Mapping[int, str] = {1: _FIRST, 2: _REASON}  # step n brings a file of version n - 1 to version n
 SCHEMA_VERSION = max(STEPS)
 
 

@@ -90,7 +90,11 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade of one of our orders; `trade_id` is unique over the day and booked once."""
+    """
+    One trade of one of our orders; `trade_id` is unique over the day and booked once.
+
+    `reversal` = an exit that sells: it takes back what was bought too many.
+    """
 
     trade_id: str
     position: int
@@ -98,6 +102,7 @@ class Trade:
     quantity: int
     price: int
     time_ns: int
+    reversal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,13 @@ class ExitPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBack:
+    """More was bought than was short (stop and exit both filled): sell the surplus at once."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Write this down."""
 
@@ -98,4 +105,6 @@ class Alert:
     text: str
 
 
-Intent = PlaceEntry | ModifyEntry | CancelOrder | PlaceStop | ReplaceStop | ExitPosition | Record | Alert
+Intent = (
+    PlaceEntry | ModifyEntry | CancelOrder | PlaceStop | ReplaceStop | ExitPosition | TakeBack | Record | Alert
+)  # fmt: skip

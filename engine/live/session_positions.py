@@ -9,7 +9,7 @@ from engine.execution.ledger import EXIT_REASONS, OPEN, STOP, STOP_GAP, TIME_EXI
 from engine.execution.risk import CE, PE, may_open
 from engine.live import session_entries as entries
 from engine.live.session_inputs import OrderUpdate, RequestRefused, Trade
-from engine.live.session_intents import Alert, CancelOrder, ExitPosition, PlaceStop, ReplaceStop
+from engine.live.session_intents import Alert, CancelOrder, ExitPosition, PlaceStop, ReplaceStop, TakeBack
 from engine.live.session_state import ClosedTrade, Entry, SessionState, Short
 from engine.strategy.candidates import drop
 
@@ -45,17 +45,26 @@ def traded(state: SessionState, event: Trade) -> None:
             state.price[short.contract] = event.price
     else:
         short = state.shorts[event.position]
-        short.bought += event.quantity
-        short.bought_value += event.quantity * event.price
-        if event.leg == "exit":
-            short.bought_by_exit += event.quantity
-        short.closed_by = EXIT_REASONS[STOP] if event.leg == "stop" else short.exit_reason
-        if short.bought > max(short.sold, short.told):
-            excess = short.bought - max(short.sold, short.told)
-            state.outbox.append(Alert("error", f"{_symbol(state, short)}: bought {excess} units too many"))
+        _bought(state, short, event)
     protect(state, short)
     if short.flat:
         _close(state, short, event.time_ns)
+
+
+def _bought(state: SessionState, short: Short, event: Trade) -> None:
+    units = -event.quantity if event.reversal else event.quantity
+    short.bought += units
+    short.bought_value += units * event.price
+    if event.reversal:
+        return
+    if event.leg == "exit":
+        short.bought_by_exit += event.quantity
+    own_stop = event.leg == "stop" and not (short.exit_reason and short.stop_is_exit)
+    short.closed_by = EXIT_REASONS[STOP] if own_stop else short.exit_reason
+    excess = short.bought - max(short.sold, short.told)
+    if excess > 0:
+        state.outbox.append(TakeBack(short.position))
+        state.outbox.append(Alert("error", f"{_symbol(state, short)}: bought {excess} units too many"))
 
 
 def told_filled(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
@@ -83,6 +92,7 @@ def closing_updated(state: SessionState, event: OrderUpdate) -> None:
         short.stop_covers, short.stop_request, short.stop_triggered_ns = 0, "", 0
     else:
         short.stop_covers = event.quantity
+        short.stop_is_exit = event.trigger == 0
         if event.quantity == short.stop_asked:
             short.stop_request = ""
         if event.status == "triggered" and not short.stop_triggered_ns:
@@ -115,7 +125,7 @@ def protect(state: SessionState, short: Short) -> None:
         state.outbox.append(PlaceStop(*_stop(state, short, covered)))
     elif not short.stop_request and not short.stop_covers:
         exit_position(state, short, UNPROTECTED)
-    elif not short.stop_request and short.stop_covers < covered:
+    elif not short.stop_request and not short.stop_is_exit and short.stop_covers < covered:
         short.stop_request, short.stop_asked = "modify", covered
         state.outbox.append(ReplaceStop(*_stop(state, short, covered)))
     if short.must_go:

@@ -84,6 +84,8 @@ class _Rebuilding:
         self.state = new_state(plan)
         self.log = log
         self.ended: dict[int, set[str]] = {}
+        self.exits: dict[int, str] = {}  # by position, why it is being bought back
+        self.turning: set[str] = set()  # stops that were asked to become the exit
         self.places = {symbol: place for place, symbol in enumerate(plan.symbols)}
 
     def close(self, bars: BarsClosed) -> None:
@@ -93,17 +95,20 @@ class _Rebuilding:
         match event.fact:
             case IntentPrepared(leg="entry") as fact:
                 self._entry(fact)
-            case IntentPrepared(leg="exit") as fact if fact.position in self.state.shorts:
-                short = self.state.shorts[fact.position]
-                short.exit_reason = short.exit_reason or fact.reason
+            case IntentPrepared(leg="exit", side="BUY") as fact:
+                self._exit(fact.position, fact.reason)
             case DecisionMade() as fact:
                 self._decision(fact)
+            case ModifyPrepared() as fact if fact.reason:
+                self.turning.add(fact.tag)
+                self._exit(self.log.orders[fact.tag].position, fact.reason)
             case ModifyPrepared() as fact:
                 entry = self._entry_of(fact.tag)
                 if entry is not None:
                     entry.modifications += 1
                     entry.asked = self._wanted(entry, fact.trigger, fact.limit, fact.quantity)
             case OrderUpdated() as fact:
+                self._limit_of(fact.tag, fact.trigger, fact.limit)
                 entry = self._entry_of(fact.tag)
                 if entry is not None and self._asks_for(entry, fact):
                     entry.order = entry.asked
@@ -112,6 +117,8 @@ class _Rebuilding:
             case OrderRefused() | OrderNotSent() as fact:
                 self._ended(fact.tag)
             case RequestAnswered(request="modify", outcome="confirmed") as fact:
+                if fact.tag in self.turning:
+                    self._limit_of(fact.tag, 0, 1)
                 entry = self._entry_of(fact.tag)
                 if entry is not None:
                     entry.order = entry.asked
@@ -119,7 +126,9 @@ class _Rebuilding:
                 order = self.log.orders[fact.tag]
                 key = fill_key(fact.order_id, fact.trade_id)
                 at_ns = fact.time_ns or event.ts_ns
-                step(self.state, Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns))
+                back = order.leg == "exit" and fact.side == "SELL"
+                trade = Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back)
+                step(self.state, trade)
             case StopPlanned() as fact if fact.position in self.state.shorts:
                 short = self.state.shorts[fact.position]
                 short.stop, short.stop_limit = fact.trigger, fact.limit
@@ -166,6 +175,19 @@ class _Rebuilding:
         )  # fmt: skip
         entry = self.state.entries[fact.position]
         entry.order = entry.asked = self._wanted(entry, fact.trigger, fact.limit, fact.quantity)
+
+    def _exit(self, position: int, reason: str) -> None:
+        reason = self.exits.setdefault(position, reason)
+        if position in self.state.shorts:
+            short = self.state.shorts[position]
+            short.exit_reason = short.exit_reason or reason
+
+    def _limit_of(self, tag: str, trigger: int, limit: int) -> None:
+        """A stop without a trigger is a limit order: the exit."""
+        order = self.log.orders[tag]
+        short = self.state.shorts.get(order.position)
+        if short is not None and order.leg == "stop" and limit:
+            short.stop_is_exit = trigger == 0
 
     def _decision(self, fact: DecisionMade) -> None:
         kind = CE if fact.slot == "CE" else PE
@@ -235,8 +257,11 @@ class _Rebuilding:
         short.stop_request = _under_way(stops)
         if any(order.open and order.status == _TRIGGERED for order in stops):
             short.stop_triggered_ns = max(order.updated_ns for order in stops)
+        exits = [
+            order for order in exits if order.side == "BUY"
+        ]  # a sale takes back what was bought too many
         short.exit_told = sum(order.filled for order in exits)
-        short.exit_reason = exits[0].reason if exits else ""
+        short.exit_reason = self.exits.get(short.position, "")
         standing = sum(order.quantity for order in exits if order.open)
         short.exit_asked = (
             standing + sum(order.filled for order in exits if not order.open) if standing else 0

@@ -157,6 +157,7 @@ class Short:
     stop_covers: int = 0  # units of the stop that stands, filled ones included; 0 = none stands
     stop_told: int = 0  # units bought by the stop, as told
     stop_triggered_ns: int = 0
+    stop_is_exit: bool = False  # the stop was turned into the exit's limit order
     must_go: str = ""  # why it may not stay, known when it was opened
     exit_reason: str = ""  # why it is being bought back
     exit_told: int = 0  # units bought by the exit, as told

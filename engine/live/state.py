@@ -39,6 +39,8 @@ class Order:
         Units of its booked trades. Below `filled` while trades are on their way.
     pending : str
         "", "modify" or "cancel": a request without a known outcome; `next_*` is what a modification asked for.
+    reason : str
+        What the order is for; that of a modification counts once it is confirmed.
     modifications : int
         Modifications prepared so far, the refused ones too.
     """
@@ -71,6 +73,7 @@ class Order:
     next_quantity: int
     next_trigger: int
     next_limit: int
+    next_reason: str
     modifications: int
     detail: str
     prepared_ns: int

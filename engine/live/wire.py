@@ -96,12 +96,15 @@ class Sent:
     outcome : "confirmed", "refused", "denied" or "unknown"
     reason : str
         "" when confirmed.
+    auth : bool
+        Refused because the login is gone: nothing more can be written until a person has logged in again.
     """
 
     tag: str
     quantity: int
     outcome: Outcome
     reason: str = ""
+    auth: bool = False
 
 
 class Wire:
@@ -159,7 +162,7 @@ class Wire:
         self._flying.add(tag)
         answer: Fact
         outcome: Outcome = "refused"
-        reason = ""
+        reason, auth = "", False
         try:
             order_id = await self.broker.place(request_of(intent, self.rules.product))
             outcome, answer = "confirmed", OrderAccepted(tag=tag, order_id=order_id)
@@ -167,7 +170,7 @@ class Wire:
             outcome, reason = "unknown", _words(error)
             answer = OrderUnknown(tag=tag, reason=reason)
         except (BrokerRefused, BrokerBusy, BrokerAuth) as error:
-            reason = _words(error)
+            reason, auth = _words(error), isinstance(error, BrokerAuth)
             answer = OrderRefused(tag=tag, code=self._code(error), reason=reason)
         finally:
             self._flying.discard(tag)
@@ -179,7 +182,7 @@ class Wire:
                 Mismatch(subject="order", key=tag, ours=outcome, theirs="", detail=str(error))
             )
             outcome, reason = "unknown", str(error)
-        return Sent(tag, intent.quantity, outcome, reason)
+        return Sent(tag, intent.quantity, outcome, reason, auth)
 
     async def modify(self, order: Order, change: ModifyPrepared) -> Sent:
         """
@@ -220,7 +223,7 @@ class Wire:
     async def _ask(self, order: Order, what: Request, quantity: int, change: OrderRequest | None) -> Sent:
         self.lanes.take(self.clock.monotonic_ns())
         outcome: Outcome = "confirmed"
-        reason = ""
+        reason, auth = "", False
         self._doubtful_since[order.tag] = self.clock.monotonic_ns()
         try:
             if change is None:
@@ -231,9 +234,10 @@ class Wire:
             outcome, reason = "unknown", _words(error)
         except (BrokerRefused, BrokerBusy, BrokerAuth) as error:
             outcome, reason = "refused", f"{self._code(error)} {_words(error)}"
+            auth = isinstance(error, BrokerAuth)
         self._doubtful_since[order.tag] = self.clock.monotonic_ns()
         self.note(RequestAnswered(tag=order.tag, request=what, outcome=outcome, reason=reason))
-        return Sent(order.tag, quantity, outcome, reason)
+        return Sent(order.tag, quantity, outcome, reason, auth)
 
     def _code(self, error: BrokerError) -> str:
         if isinstance(error, BrokerBusy):

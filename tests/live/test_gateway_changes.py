@@ -281,6 +281,62 @@ def test_an_exit_turns_the_stop_into_a_marketable_limit(desk):
     run(story())
 
 
+def test_a_stop_that_became_the_exit_closes_the_position_for_the_exits_reason(desk):
+    async def story(fault):
+        tag = await protected(desk)
+        desk.broker.modify_faults.append(fault)
+        assert (await desk.gateway.exit(1, "day_stop", 60)).flat
+        assert desk.state.orders[tag].reason == "day_stop"
+        assert desk.state.positions[1].exit_reason == "day_stop"
+
+    run(story("lost"))
+
+
+def test_a_stop_keeps_its_reason_while_its_change_is_not_confirmed(desk):
+    async def story():
+        tag = await protected(desk)
+        desk.broker.modify_faults.append("never")
+        await moved(tag, desk, 2150, reason="kill")
+        assert desk.state.orders[tag].reason == "stop"
+        desk.broker.fill(desk.broker.held["o2"], LOT)
+        await desk.gateway.wire.look()
+        assert desk.state.positions[1].exit_reason == "stop"
+
+    run(story())
+
+
+@pytest.mark.parametrize("left_by", ["a crash", "a successor that appeared late"])
+def test_two_stops_over_one_position_do_not_keep_an_exit_from_it(desk, left_by):
+    async def story():
+        tag = await protected(desk)
+        (second,) = await desk.gateway.place(stop(trigger=2190, limit=2250), {tag})
+        if left_by == "a crash":
+            await desk.start()
+        assert len(desk.broker.open) == 2
+        assert (await desk.gateway.exit(1, "kill", 30)).flat
+        assert desk.broker.net == 0
+        ended = [desk.broker.of(one)[0].status for one in (tag, second.tag)]
+        assert ended == [OrderStatus.CANCELLED, OrderStatus.COMPLETE]
+
+    run(story())
+
+
+def test_a_trim_sells_at_once_what_stop_and_exit_both_bought(desk):
+    async def story():
+        tag = await protected(desk)
+        exits = stop(leg="exit", reason="time", order_type="LIMIT", trigger=0, limit=2020)
+        await desk.gateway.place(exits, {tag})
+        desk.broker.fill(desk.broker.of(tag)[0], LOT)
+        assert desk.broker.net == LOT
+        before = desk.clock.monotonic_ns()
+        await desk.gateway.trim(1)
+        assert desk.broker.net == 0
+        assert desk.clock.monotonic_ns() - before < 2 * NS
+        assert desk.state.positions[1].net == 0
+
+    run(story())
+
+
 def test_an_exit_widens_step_by_step_inside_the_price_band(desk):
     async def story():
         tag = await protected(desk)
@@ -452,6 +508,22 @@ def test_a_lost_login_ends_the_exit_and_says_so(desk):
         closed = await desk.gateway.exit(1, "time", 30)
         assert (closed.flat, closed.held) == (False, -LOT)
         assert "Token" in closed.reason
+        assert closed.auth
+
+    run(story())
+
+
+def test_a_write_refused_for_the_login_says_so(desk):
+    async def story():
+        await desk.start()
+        desk.broker.place_faults.extend(["auth", "refuse"])
+        (sent,) = await desk.gateway.place(entry())
+        assert (sent.outcome, sent.auth) == ("refused", True)
+        (sent,) = await desk.gateway.place(entry(position=2))
+        assert (sent.outcome, sent.auth) == ("refused", False)
+        (sent,) = await desk.gateway.place(entry(position=3))
+        desk.broker.cancel_faults.append("auth")
+        assert (await desk.gateway.cancel(sent.tag, "test", prove=False)).auth
 
     run(story())
 

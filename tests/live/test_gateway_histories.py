@@ -197,11 +197,11 @@ def play(seed):
     return history
 
 
-# Fixed histories, so that a run here repeats. Seeds 29 and 179 are known to end "not proved
-# flat within 200 s" and wait for their mending.
-@pytest.mark.parametrize("seed", range(20))
-def test_one_order_per_intent_no_more_than_the_target_no_faster_than_the_lanes_and_flat_in_the_end(seed):
-    play(seed)
+# Fixed histories, so that a run here repeats. In 29 and 179 two stops stand over one position at the end.
+@pytest.mark.parametrize("first", range(0, 240, 20))
+def test_one_order_per_intent_no_more_than_the_target_no_faster_than_the_lanes_and_flat_in_the_end(first):
+    for seed in range(first, first + 20):
+        play(seed)
 
 
 def test_the_histories_meet_every_fault():

@@ -17,7 +17,7 @@ from engine.history.simulate import ensure_simulated
 from engine.live import events as e
 from engine.live.projections import replay
 from engine.live.session import step
-from engine.live.session_inputs import OrderUpdate, Timer
+from engine.live.session_inputs import OrderUpdate, Timer, Trade
 from engine.live.session_intents import (
     CancelOrder,
     ExitPosition,
@@ -200,6 +200,23 @@ def test_a_kill_before_the_restart_still_buys_back(simulated):
     run.restart(minute)
     exits = [i for i in step(run.state, Timer(run.now_ns)) if isinstance(i, ExitPosition)]
     assert {(i.position, i.reason) for i in exits} == {(s.position, "kill") for s in run.state.open}
+
+
+def test_a_stop_that_was_turned_into_the_exit_is_known_after_a_restart(simulated):
+    day, minute = held_day(simulated)
+    short = day.state.open[-1]
+    tag, units, limit = f"stop{short.position}", short.units, short.stop_limit
+    day.write(
+        e.ModifyPrepared(
+            tag=tag, quantity=units, trigger=0, limit=limit, order_type="LIMIT", reason="flatten"
+        )
+    )
+    day.write(e.RequestAnswered(tag=tag, request="modify", outcome="confirmed", reason=""))
+    day.restart(minute)
+    short = day.state.shorts[short.position]
+    assert (short.exit_reason, short.stop_is_exit, short.exit_asked) == ("flatten", True, 0)
+    step(day.state, Trade("T99", short.position, "stop", units, limit, day.now_ns))
+    assert day.state.trades[short.position].reason == "flatten"
 
 
 def test_positions_go_on_counting(simulated):

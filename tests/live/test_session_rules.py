@@ -30,6 +30,7 @@ from engine.live.session_intents import (
     PlaceStop,
     Record,
     ReplaceStop,
+    TakeBack,
 )
 from engine.live.session_state import MINUTE_NS, new_state
 from engine.params import load_params
@@ -271,6 +272,38 @@ def test_a_stop_reported_complete_before_its_trade_is_no_exit():
     assert desk.wait(10) == ()
     desk.trade("stop", 650, 2400)
     assert desk.state.trades[1].reason == "stop"
+
+
+def test_a_stop_that_was_turned_into_the_exit_closes_for_the_exits_reason():
+    desk = Desk()
+    desk.protected()
+    desk.tell(Command("flatten", "test", position=1))
+    desk.update("stop", "triggered", trigger=0, limit=2350)
+    desk.update("stop", "ended", filled=650, trigger=0, limit=2350)
+    desk.trade("stop", 650, 2340)
+    assert desk.state.trades[1].reason == "flatten"
+
+
+def test_a_stop_that_fills_before_it_was_turned_closes_as_a_stop():
+    desk = Desk()
+    desk.protected()
+    desk.tell(Command("flatten", "test", position=1))
+    desk.trade("stop", 650, 2440)
+    assert desk.state.trades[1].reason == "stop"
+
+
+def test_what_stop_and_exit_both_bought_is_taken_back_at_once():
+    desk = Desk()
+    desk.protected()
+    desk.tell(Command("flatten", "test", position=1))
+    desk.trade("stop", 650, 2440)
+    done = desk.trade("exit", 650, 2400)
+    assert of(done, TakeBack) == [TakeBack(1)]
+    assert of(done, Alert)
+    sale = Trade("T9", 1, "exit", 650, 2380, desk.ns, reversal=True)
+    assert of(desk.tell(sale), TakeBack, ExitPosition) == []
+    assert desk.state.shorts[1].flat
+    assert desk.state.trades[1].pnl == 650 * (2259 - 2440 - 2400 + 2380) * 5
 
 
 def test_a_triggered_stop_that_does_not_fill_goes_to_market():

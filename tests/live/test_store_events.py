@@ -55,6 +55,11 @@ def test_a_missing_field_and_an_unknown_kind_are_refused():
         decode(kind, "{not json")
 
 
+def test_a_modification_of_an_older_log_has_no_reason():
+    old = '{"limit":4,"order_type":"SL","quantity":65,"tag":"E1","trigger":5}'
+    assert decode("ModifyPrepared", old).reason == ""
+
+
 def test_numpy_numbers_do_not_slip_into_the_log():
     with pytest.raises(EventRefusedError, match="int32"):
         encode(facts.fill("T1", "o", "t", "SELL", np.int32(65)))

@@ -148,6 +148,20 @@ def test_a_modification_counts_once_confirmed_or_seen():
     assert refused.orders["E1"].quantity == 65
 
 
+def test_an_order_is_for_the_reason_of_its_modification_once_that_is_confirmed():
+    begun = [
+        intent("E1"),
+        e.OrderAccepted(tag="E1", order_id="o"),
+        e.ModifyPrepared(tag="E1", quantity=65, trigger=0, limit=40, order_type="LIMIT", reason="kill"),
+    ]
+    confirmed = e.RequestAnswered(tag="E1", request="modify", outcome="confirmed", reason="")
+    assert after(*begun).orders["E1"].reason == "entry"
+    assert after(*begun, confirmed).orders["E1"].reason == "kill"
+    assert after(*begun, update("E1", "o", "OPEN", 0, 65, trigger=0, limit=40)).orders["E1"].reason == "kill"
+    again = e.ModifyPrepared(tag="E1", quantity=65, trigger=0, limit=41, order_type="LIMIT")
+    assert after(*begun, confirmed, again, confirmed).orders["E1"].reason == "kill"
+
+
 def test_late_updates_change_nothing():
     ended = [intent("E1"), update("E1", "o", "COMPLETE", 65)]
     state = after(*ended)

@@ -28,14 +28,15 @@ def test_an_older_file_is_copied_and_migrated(path):
         store.append(session(), *short())
         assert store.migrated_from is None
         held = store.state_hash()
-    steps = {**schema.STEPS, 2: "ALTER TABLE commands ADD COLUMN note TEXT NOT NULL DEFAULT '';"}
+    newer = schema.SCHEMA_VERSION + 1
+    steps = {**schema.STEPS, newer: "ALTER TABLE commands ADD COLUMN note TEXT NOT NULL DEFAULT '';"}
     db = schema.connect_writer(path)
     copy = schema.migrate(db, path, steps)
-    assert schema.version_of(db) == 2
+    assert schema.version_of(db) == newer
     assert db.execute("SELECT note FROM commands").fetchall() == []
     assert schema.migrate(db, path, steps) is None
     db.close()
-    with pytest.raises(StoreError, match="schema version 2") as caught:
+    with pytest.raises(StoreError, match=f"schema version {newer}") as caught:
         Store.open(path, "A")
     assert caught.value.failure == "version"
     with pytest.raises(StoreError, match="update this package"):
@@ -49,9 +50,14 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path):
     db = schema.connect_writer(path)
     with pytest.raises(StoreError):
         schema.migrate(
-            db, path, {**schema.STEPS, 2: "CREATE TABLE extra (a) STRICT; CREATE TABLE nonsense ("}
+            db,
+            path,
+            {
+                **schema.STEPS,
+                schema.SCHEMA_VERSION + 1: "CREATE TABLE extra (a) STRICT; CREATE TABLE nonsense (",
+            },
         )
-    assert schema.version_of(db) == 1
+    assert schema.version_of(db) == schema.SCHEMA_VERSION
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone() == (0,)
     db.close()
     Store.open(path, "A").close()
