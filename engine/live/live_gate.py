@@ -1,0 +1,72 @@
+"""What stands between a command and real money: the mode of the parameters, a switch, a sentence typed by a person.
+
+All three, or there is no LIVE session. The switch is an environment variable, so it can neither be left in a parameter
+file nor travel in a notebook; the sentence names the account, so it cannot be meant for another.
+"""
+
+from collections.abc import Mapping
+
+from engine.errors import WorkbenchError
+from engine.live.spec import SIMULATED_FEEDS, SessionSpec
+
+SWITCH = "WORKBENCH_LIVE"
+
+
+class LiveGateError(WorkbenchError):
+    """A LIVE session was asked for without all that it needs; nothing was started."""
+
+
+def sentence(account: str) -> str:
+    """What a person types to trade with real money on this account."""
+    return f"LIVE {account}"
+
+
+def check_gate(spec: SessionSpec, confirmation: str | None, environ: Mapping[str, str]) -> None:
+    """
+    Let a session pass, or say what is missing; paper and practice pass always.
+
+    Parameters
+    ----------
+    spec : SessionSpec
+    confirmation : str or None
+        As typed.
+    environ : mapping
+        `os.environ`.
+
+    Raises
+    ------
+    LiveGateError
+        Naming the first thing that is missing.
+    """
+    if spec.mode != "live" and spec.session.mode != "live":
+        return
+    if spec.mode != "live" or spec.session.mode != "live":
+        raise LiveGateError(
+            f"the session says mode {spec.mode} and its parameters say {spec.session.mode}; both must say live"
+        )
+    if spec.simulated or spec.feed in SIMULATED_FEEDS or spec.session.feed in SIMULATED_FEEDS:
+        raise LiveGateError(
+            f"a LIVE session refuses simulated or replayed prices (feed {spec.feed}); set feed to kite"
+        )
+    if spec.broker == "paper":
+        raise LiveGateError("a LIVE session does not trade through broker paper; set mode to paper for that")
+    check_switch(spec, environ)
+    if confirmation != sentence(spec.account):
+        raise LiveGateError(
+            f"a LIVE session trades real money; confirm it with the words {sentence(spec.account)!r}, typed exactly so"
+        )
+
+
+def check_switch(spec: SessionSpec, environ: Mapping[str, str]) -> None:
+    """
+    Hold every process of a LIVE session to the switch, started by hand too.
+
+    Raises
+    ------
+    LiveGateError
+        If the session is LIVE and the switch is off.
+    """
+    if spec.mode == "live" and environ.get(SWITCH) != "1":
+        raise LiveGateError(
+            f"mode live needs {SWITCH}=1 in the environment; without it, start with mode paper"
+        )
