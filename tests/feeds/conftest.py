@@ -1,0 +1,132 @@
+"""A simulated day, practice exchanges over it, and feeds of sessions as processes of their own."""
+
+import asyncio
+import datetime as dt
+import os
+import subprocess
+import sys
+
+import pytest
+
+from engine.history.lake import Lake
+from engine.history.simulate import ensure_simulated
+from engine.live.feeds.wire import FeedClient
+from engine.live.spec import load_session_params, make_spec
+from engine.practice.market import load_practice_day
+from engine.practice.pace import PaceSettings
+from engine.practice.server import PracticeServer, ServerSettings
+
+DATE = dt.date(2026, 9, 1)
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory):
+    made = Lake(tmp_path_factory.mktemp("feed-data"))
+    ensure_simulated(made, "NIFTY", DATE, DATE, strikes_each_side=10)
+    return made
+
+
+@pytest.fixture(scope="session")
+def played_day(lake):
+    return load_practice_day(lake, "NIFTY", DATE)
+
+
+@pytest.fixture
+def serve(played_day):
+    """Start practice exchanges that are stopped after the test; manual pace unless told."""
+    running = []
+
+    def start(**settings):
+        settings.setdefault("pace", PaceSettings(speed="manual"))
+        server = PracticeServer(played_day, ServerSettings(**settings))
+        server.start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def make_practice_spec(tmp_path):
+    """The spec of a session at an exchange."""
+
+    def make(server, speed="manual", **options):
+        return make_spec(
+            load_session_params("practice"),
+            date=DATE,
+            data_folder=tmp_path,
+            broker_root=server.rest_url,
+            feed_options={
+                "ticker_url": server.ticker_url,
+                "rest_url": server.rest_url,
+                "speed": speed,
+                **options,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture
+def start_feed():
+    """Start `python -m engine.live.feeds`; ended after the test."""
+    running = []
+
+    def start(spec, token="none"):
+        env = {**os.environ, "KITE_API_KEY": PracticeServer.api_key, "KITE_ACCESS_TOKEN": token}
+        words = [sys.executable, "-m", "engine.live.feeds", str(spec.write())]
+        process = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+class Reader:
+    """A FeedClient that remembers what it heard and answers every clock."""
+
+    def __init__(self, client, *, answers=True):
+        self.client = client
+        self.answers = answers
+        self.heard = []
+
+    @classmethod
+    async def connect(cls, spec, **settings):
+        return cls(await FeedClient.connect(spec.places.feed_socket, patience_s=20), **settings)
+
+    async def until(self, match, timeout_s=20.0):
+        async def read():
+            async for message in self.client:
+                self.heard.append(message)
+                if self.answers and type(message).__name__ == "ClockTick":
+                    await self.client.done(message.seq)
+                if match(message):
+                    return message
+            raise AssertionError("the feed has gone")
+
+        return await asyncio.wait_for(read(), timeout_s)
+
+    def of(self, kind):
+        return [message for message in self.heard if isinstance(message, kind)]
+
+
+@pytest.fixture
+def reader():
+    return Reader
+
+
+def wanted_of(server):
+    market = server.exchange.market
+    options = [(one.place, one.symbol, one.token) for one in market.instruments if one.place >= 0]
+    return options, (market.index.symbol, market.index.token)
+
+
+@pytest.fixture
+def wanted():
+    """Subscription of every contract of an exchange, numbered as in its day; and its index."""
+    return wanted_of
