@@ -332,6 +332,24 @@ class FillBooked(Fact):
 
 
 @_kind
+class OutsideFill(Fact):
+    """
+    Somebody else took off what we held: the broker's square-off, or a person in the broker's app.
+
+    Only as much of the trade as we held is ours; (order id, trade id) is booked once.
+    """
+
+    position: Number
+    order_id: Text
+    trade_id: Text
+    symbol: Text
+    side: Side
+    quantity: Units
+    price: Ticks
+    time_ns: Count
+
+
+@_kind
 class ReconcileDone(Fact):
     """Broker and log were compared."""
 

@@ -28,6 +28,7 @@ from engine.live.events import (
     OrderRefused,
     OrderUnknown,
     OrderUpdated,
+    OutsideFill,
     ReconcileDone,
     RequestAnswered,
     SessionEnded,
@@ -38,6 +39,7 @@ from engine.live.state import (
     ACCEPTED,
     ENDED_STATUSES,
     NOT_SENT,
+    OUTSIDE,
     PREPARED,
     REFUSED,
     SENT,
@@ -128,7 +130,9 @@ def changes_of(state: State, event: Event) -> Changes:
 
 def is_booked(state: State, fact: Fact) -> bool:
     """Whether this is a broker's trade that the log already holds."""
-    return isinstance(fact, FillBooked) and fill_key(fact.order_id, fact.trade_id) in state.fills
+    return (
+        isinstance(fact, FillBooked | OutsideFill) and fill_key(fact.order_id, fact.trade_id) in state.fills
+    )
 
 
 def loosens(now: LatchState, then: LatchState) -> bool:
@@ -407,7 +411,7 @@ def _fill_booked(state: State, event: Event, fact: FillBooked) -> Changes:
         updated_ns=event.ts_ns,
     )
     before = state.positions.get(order.position)
-    after = _filled(before or _empty(state, order, event), order, fact, event)
+    after = _filled(before or _empty(state, order, event), order.reason, fact, event)
     realised = after.realised - (before.realised if before else 0)
     fill = Fill(
         fact.order_id, fact.trade_id, fact.tag, order.position, order.symbol, fact.side, fact.quantity, fact.price,
@@ -419,6 +423,28 @@ def _fill_booked(state: State, event: Event, fact: FillBooked) -> Changes:
         fills=(fill,),
         days=_today(state, fills=1, positions=0 if before else 1, realised=realised),
     )
+
+
+@_projects(OutsideFill)
+def _outside_fill(state: State, event: Event, fact: OutsideFill) -> Changes:
+    before = state.positions.get(fact.position)
+    if before is None:
+        raise EventRefusedError(f"{event.kind}: position {fact.position} has no fill; book its fill first")
+    if before.symbol != fact.symbol:
+        raise EventRefusedError(
+            f"{event.kind}: position {fact.position} is in {before.symbol}, not {fact.symbol}"
+        )
+    if is_booked(state, fact):
+        raise EventRefusedError(
+            f"{event.kind}: trade {fact.trade_id} of order {fact.order_id} is booked already"
+        )
+    after = _filled(before, OUTSIDE, fact, event)
+    fill = Fill(
+        fact.order_id, fact.trade_id, "", fact.position, fact.symbol, fact.side, fact.quantity, fact.price,
+        fact.time_ns, event.seq,
+    )  # fmt: skip
+    realised = after.realised - before.realised
+    return Changes(positions=(after,), fills=(fill,), days=_today(state, fills=1, realised=realised))
 
 
 @_projects(StopPlanned)
@@ -443,7 +469,7 @@ def _empty(state: State, order: Order, event: Event) -> Position:
     )  # fmt: skip
 
 
-def _filled(position: Position, order: Order, fact: FillBooked, event: Event) -> Position:
+def _filled(position: Position, reason: str, fact: FillBooked | OutsideFill, event: Event) -> Position:
     value = fact.price * fact.quantity
     if fact.side == "SELL":
         after = replace(position, sold=position.sold + fact.quantity, sold_value=position.sold_value + value)
@@ -452,7 +478,7 @@ def _filled(position: Position, order: Order, fact: FillBooked, event: Event) ->
             position, bought=position.bought + fact.quantity, bought_value=position.bought_value + value
         )
     flat = after.net == 0
-    return replace(after, closed_ns=event.ts_ns if flat else 0, exit_reason=order.reason if flat else "")
+    return replace(after, closed_ns=event.ts_ns if flat else 0, exit_reason=reason if flat else "")
 
 
 STATE_KINDS = tuple(sorted(kind.__name__ for kind in _RULES))  # kinds that change a row

@@ -21,6 +21,7 @@ from engine.live.session_inputs import (
     EntryKnown,
     FeedStatus,
     Input,
+    LatchKnown,
     OrderUpdate,
     Quotes,
     RequestRefused,
@@ -135,6 +136,15 @@ def _(event: Command, state: SessionState) -> None:
         positions.exit_position(state, state.shorts[event.position], "flatten")
     else:
         state.outbox.append(Alert("warning", f"flatten refused: no position {event.position}"))
+
+
+@_take.register
+def _(event: LatchKnown, state: SessionState) -> None:
+    state.latch = event.state
+    if event.state == "FLATTENING":
+        positions.exit_all(state, "kill")
+    if event.state != "ACTIVE":
+        entries.withdraw_all(state)
 
 
 @_take.register

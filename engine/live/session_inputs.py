@@ -8,7 +8,7 @@ as places in the plan's list.
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.live.events import Leg
+from engine.live.events import LatchState, Leg
 
 Verb = Literal["pause", "resume", "flatten", "kill"]
 Request = Literal["place", "modify", "cancel"]
@@ -116,6 +116,13 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class LatchKnown:
+    """The latch as it stands in the log, moved by the session itself or by somebody else."""
+
+    state: LatchState
+
+
+@dataclass(frozen=True, slots=True)
 class FeedStatus:
     """Whether prices are fresh."""
 
@@ -155,5 +162,5 @@ class EntryKnown:
 
 Input = (
     BarsClosed | Quotes | Timer | OrderUpdate | RequestRefused | Trade | Command | FeedStatus | BrokerSnapshot
-    | EntryKnown
+    | EntryKnown | LatchKnown
 )  # fmt: skip

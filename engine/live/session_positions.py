@@ -11,6 +11,7 @@ from engine.live import session_entries as entries
 from engine.live.session_inputs import OrderUpdate, RequestRefused, Trade
 from engine.live.session_intents import Alert, CancelOrder, ExitPosition, PlaceStop, ReplaceStop, TakeBack
 from engine.live.session_state import ClosedTrade, Entry, SessionState, Short
+from engine.live.state import OUTSIDE
 from engine.strategy.candidates import drop
 
 RETRY_NS = 1_000_000_000
@@ -60,7 +61,7 @@ def _bought(state: SessionState, short: Short, event: Trade) -> None:
     if event.leg == "exit":
         short.bought_by_exit += event.quantity
     own_stop = event.leg == "stop" and not (short.exit_reason and short.stop_is_exit)
-    short.closed_by = EXIT_REASONS[STOP] if own_stop else short.exit_reason
+    short.closed_by = EXIT_REASONS[STOP] if own_stop else short.exit_reason or OUTSIDE
     excess = short.bought - max(short.sold, short.told)
     if excess > 0:
         state.outbox.append(TakeBack(short.position))

@@ -24,6 +24,7 @@ from engine.live.events import (
     OrderNotSent,
     OrderRefused,
     OrderUpdated,
+    OutsideFill,
     RequestAnswered,
     StopPlanned,
 )
@@ -129,6 +130,10 @@ class _Rebuilding:
                 back = order.leg == "exit" and fact.side == "SELL"
                 trade = Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back)
                 step(self.state, trade)
+            case OutsideFill() as fact:
+                key = fill_key(fact.order_id, fact.trade_id)
+                at_ns = fact.time_ns or event.ts_ns
+                step(self.state, Trade(key, fact.position, "exit", fact.quantity, fact.price, at_ns))
             case StopPlanned() as fact if fact.position in self.state.shorts:
                 short = self.state.shorts[fact.position]
                 short.stop, short.stop_limit = fact.trigger, fact.limit

@@ -18,6 +18,8 @@ REFUSED, UNKNOWN, TERMINAL = "REFUSED", "UNKNOWN", "TERMINAL"
 ENDED_STATES = frozenset({REFUSED, TERMINAL})
 ENDED_STATUSES = frozenset({"COMPLETE", "CANCELLED", "REJECTED"})  # Kite's spellings
 NOT_SENT = "NOT_SENT"
+OUTSIDE = "outside"
+"""Why a position ended that somebody else bought back."""
 
 
 @dataclass(frozen=True, slots=True)

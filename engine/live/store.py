@@ -39,7 +39,7 @@ from engine.live.projections import loosens
 from engine.live.reader import Command, open_read_only, read_commands
 from engine.live.state import Latch, State, stricter
 from engine.live.store_errors import EventRefusedError, LeaseHeldError, StoreError, translated
-from engine.live.tables import load_state, read_latch, rebuild, tables_differ
+from engine.live.tables import load_state, read_events, read_latch, rebuild, tables_differ
 
 CrashPoint = Literal["before begin", "before commit", "after commit", "journalled"]
 
@@ -59,6 +59,8 @@ class Store:
     path : Path
     migrated_from : Path or None
         The copy made when an older file was brought up to date.
+    listener : function or None
+        Told every event right after it was written; must not write and must return at once.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Store:
             self._db.close()
             raise
         self._state = self._committed
+        self.listener: Callable[[tuple[Event, ...]], None] | None = None
 
     @classmethod
     def open(
@@ -207,7 +210,9 @@ class Store:
             self._journal.append([Line(e.id or "", e.ts_ns, *encode(e.fact)) for e, _, _ in planned])
             self._at("journalled")
             self._state = state
-            return tuple(event for _, event, _ in planned)
+            events = tuple(event for _, event, _ in planned)
+        self._tell(events)
+        return events
 
     def set_latch(self, state: LatchState, reason: str, who: str, *, reset: bool = False) -> Event:
         """
@@ -306,6 +311,18 @@ class Store:
                 reason = f"{len(self._journal.lines)} events wait in the fallback journal"
             return stricter(latch, Latch("HALTED", reason, "store", self._clock())) if reason else latch
 
+    def events(self, after: int = 0) -> tuple[Event, ...]:
+        """
+        The log's events with `seq` above `after`, ascending; those in the fallback journal are not among them.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be read.
+        """
+        with self._turn, translated(self.path):
+            return tuple(read_events(self._db, after))
+
     def unanswered_commands(self) -> tuple[Command, ...]:
         """Commands taken but not answered: what a crash left in hand."""
         with self._turn, translated(self.path):
@@ -381,7 +398,13 @@ class Store:
 
     def _commit(self, entries: list[Entry]) -> tuple[Event, ...]:
         with self._transaction() as db:
-            return self._insert(db, entries)
+            events = self._insert(db, entries)
+        self._tell(events)
+        return events
+
+    def _tell(self, events: tuple[Event, ...]) -> None:
+        if self.listener is not None and events:
+            self.listener(events)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -114,6 +114,8 @@ class Wire:
     Attributes
     ----------
     lanes : Lanes
+    reports, trades : tuple
+        The books as they were read last, those of others included.
     """
 
     def __init__(self, store: Store, broker: Broker, clock: Clock, lanes: Lanes, rules: Rules) -> None:
@@ -127,6 +129,8 @@ class Wire:
         self._told: set[Fact] = set()  # contradictions reported already
         self._looking = asyncio.Lock()
         self._last_look = -1  # when the last good one began
+        self.reports: tuple[OrderReport, ...] = ()
+        self.trades: tuple[TradeReport, ...] = ()
 
     # ---- orders ----
 
@@ -265,6 +269,7 @@ class Wire:
             self.absorb(reports, trades)
             self._give_up(started, {report.tag for report in reports})
             self._last_look = started
+            self.reports, self.trades = tuple(reports), tuple(trades)
 
     def absorb(self, reports: Sequence[OrderReport], trades: Sequence[TradeReport]) -> None:
         """Write down what a push or a read tells of our orders; what is known already changes nothing."""

@@ -1,0 +1,90 @@
+"""What the log tells the session: committed facts about orders and fills become the session's inputs. Pure.
+
+The session names an order by (position, leg) and knows no slices; here the slices of a leg are summed. Every way in
+which something is learnt about an order ends in the log, so this one translation serves pushes, polls, answers and
+the start after a crash alike.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from engine.live.events import (
+    Event,
+    FillBooked,
+    LatchChanged,
+    Leg,
+    OrderAccepted,
+    OrderNotSent,
+    OrderUpdated,
+    OutsideFill,
+    RequestAnswered,
+)
+from engine.live.session_inputs import Input, LatchKnown, OrderUpdate, Trade
+from engine.live.state import Order, State, fill_key
+
+TRIGGERED = "OPEN"
+"""How the broker spells a stop-limit that has become a limit order."""
+
+
+def inputs_of(event: Event, log: State) -> tuple[Input, ...]:
+    """
+    What one committed event means to the session.
+
+    Parameters
+    ----------
+    event : Event
+    log : State
+        The rows after it.
+    """
+    match event.fact:
+        case OrderAccepted() | OrderUpdated() | OrderNotSent() as fact:
+            at_ns = getattr(fact, "time_ns", 0) or event.ts_ns
+            return (leg_update(log, log.orders[fact.tag], at_ns),)
+        case RequestAnswered(request="modify", outcome="confirmed") as fact:
+            return (leg_update(log, log.orders[fact.tag], event.ts_ns),)
+        case FillBooked() as fact:
+            order = log.orders[fact.tag]
+            key = fill_key(fact.order_id, fact.trade_id)
+            at_ns = fact.time_ns or event.ts_ns
+            back = order.leg == "exit" and fact.side == "SELL"
+            return (Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back),)
+        case OutsideFill() as fact:
+            key = fill_key(fact.order_id, fact.trade_id)
+            return (
+                Trade(key, fact.position, "exit", fact.quantity, fact.price, fact.time_ns or event.ts_ns),
+            )
+        case LatchChanged() as fact:
+            return (LatchKnown(fact.state),)
+        case _:
+            return ()
+
+
+def leg_update(log: State, order: Order, at_ns: int) -> OrderUpdate:
+    """What stands of the leg that an order is a slice of."""
+    return summed(leg_orders(log, order.position, order.leg), order.position, order.leg, at_ns)
+
+
+def leg_orders(log: State, position: int, leg: Leg) -> list[Order]:
+    """Every order of a leg, first prepared first, those left out that provably never reached the broker."""
+    return [o for o in log.orders.values() if o.position == position and o.leg == leg]
+
+
+def summed(mine: Sequence[Order], position: int, leg: Leg, at_ns: int) -> OrderUpdate:
+    """
+    The slices of a leg, at least one, as one order.
+
+    Prices are those of the slice placed last: it is changed last, so a change has arrived once it shows it. What
+    has ended without a fill counts for nothing.
+    """
+    standing = [order for order in mine if order.open]
+    filled = sum(order.filled for order in mine)
+    quantity = sum(order.quantity if order.open else order.filled for order in mine)
+    status: Literal["stands", "triggered", "ended"]
+    if not standing:
+        status = "ended"
+    elif any(order.status == TRIGGERED and order.order_type == "SL" for order in standing):
+        status = "triggered"
+    else:
+        status = "stands"
+    last = (standing or mine)[-1]
+    return OrderUpdate(position, leg, status, quantity, last.trigger, last.limit, filled, at_ns)
