@@ -1,0 +1,104 @@
+"""Money of a live day from its own fills: exact to the paisa, in integers, charges as the contract note will bill them.
+
+Pure. What is open is valued at the prices given; where one is missing the sum is unknown (None), never zero.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from engine.live.state import Fill, Position
+from engine.market.charges import COMPONENTS, UNITS_PER_RUPEE, Charges, charge_fills, contract_note
+
+
+@dataclass(frozen=True)
+class Money:
+    """
+    One day's money in paise.
+
+    Attributes
+    ----------
+    gross : int or None
+        Realised and open profit before charges; None where an open position has no price.
+    realised : int
+        Of the closed positions alone.
+    charges : int
+        Of what has been filled so far, as billed.
+    net : int or None
+    r, net_r : Decimal or None
+        Gross and net over the value of one R; None where either is unknown.
+    """
+
+    gross: int | None
+    realised: int
+    charges: int
+    net: int | None
+    r: Decimal | None
+    net_r: Decimal | None
+
+
+def billed_charges(date: dt.date, fills: Sequence[Fill]) -> int:
+    """
+    Charges of a day's fills in paise, as its contract note bills them (STT and stamp to whole rupees).
+
+    Brokerage falls due once per executed order, however many fills it took.
+
+    Raises
+    ------
+    MarketFactError
+        If the date lies before the charge tables.
+    """
+    if not fills:
+        return 0
+    first: set[str] = set()
+    opens = []
+    for fill in fills:
+        opens.append(fill.order_id not in first)
+        first.add(fill.order_id)
+    rows = charge_fills(
+        date,
+        [fill.side == "SELL" for fill in fills],
+        [fill.quantity for fill in fills],
+        [fill.price for fill in fills],
+        new_order=opens,
+    )
+    sums = {name: Decimal(int(rows[name].astype(np.int64).sum())) / UNITS_PER_RUPEE for name in COMPONENTS}
+    return contract_note([Charges(**sums)]).rounded.to_paise()
+
+
+def day_money(
+    date: dt.date,
+    positions: Iterable[Position],
+    fills: Sequence[Fill],
+    marks: Mapping[str, int],
+    r_paise: int | None,
+) -> Money:
+    """
+    What a day stands at.
+
+    Parameters
+    ----------
+    positions : of that day, open and closed
+    fills : theirs
+    marks : last traded price by symbol, ticks
+    r_paise : value of one R; None where it is not known
+    """
+    gross: int | None = 0
+    realised = 0
+    for position in positions:
+        realised += position.realised
+        mark = marks.get(position.symbol, 0) if position.net else 1
+        gross = None if gross is None or not mark else gross + position.pnl(mark)
+    charges = billed_charges(date, fills)
+    net = None if gross is None else gross - charges
+    return Money(gross, realised, charges, net, in_r(gross, r_paise), in_r(net, r_paise))
+
+
+def in_r(paise: int | None, r_paise: int | None) -> Decimal | None:
+    """An amount over the value of one R, two decimals; None where either is unknown."""
+    if paise is None or not r_paise:
+        return None
+    return (Decimal(paise) / r_paise).quantize(Decimal("0.01"))
