@@ -24,6 +24,7 @@ from engine.live.feeds.wire import (
     FeedError,
     Hello,
     Index,
+    MessageReader,
     Order,
     PastBegins,
     PastEnds,
@@ -32,7 +33,6 @@ from engine.live.feeds.wire import (
     Ticks,
     Wanted,
     encode,
-    read_message,
 )
 from engine.market.clock import NS_PER_MINUTE
 
@@ -199,8 +199,9 @@ class FeedServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
         writer.write(encode(self.feed.hello))
+        messages = MessageReader(reader)
         try:
-            while (message := await read_message(reader)) is not None:
+            while (message := await messages.next()) is not None:
                 if isinstance(message, Subscription):
                     self._take(writer, message)
                 elif isinstance(message, Done) and writer is self._reader:

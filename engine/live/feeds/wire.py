@@ -221,23 +221,33 @@ def decode(kind: bytes, payload: bytes) -> Message | Request:
     return made
 
 
-async def read_message(reader: asyncio.StreamReader) -> Message | Request | None:
-    """
-    The next message; None at the end of the stream.
+class MessageReader:
+    """Messages of a connection, one after the other; a wait for one may be cancelled without losing it."""
 
-    Raises
-    ------
-    FeedError
-        If it cannot be read.
-    """
-    try:
-        kind, length = HEADER.unpack(await reader.readexactly(HEADER.size))
-        if length > MAX_PAYLOAD:
-            raise FeedError(f"a frame of {length} bytes between feed and runner is above {MAX_PAYLOAD}")
-        payload = await reader.readexactly(length)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    return decode(kind, payload)
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._head: tuple[bytes, int] | None = None
+
+    async def next(self) -> Message | Request | None:
+        """
+        The next message; None at the end of the stream.
+
+        Raises
+        ------
+        FeedError
+            If it cannot be read.
+        """
+        try:
+            if self._head is None:
+                self._head = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+            kind, length = self._head
+            if length > MAX_PAYLOAD:
+                raise FeedError(f"a frame of {length} bytes between feed and runner is above {MAX_PAYLOAD}")
+            payload = await self._reader.readexactly(length)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        self._head = None
+        return decode(kind, payload)
 
 
 class FeedClient:
@@ -253,7 +263,7 @@ class FeedClient:
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
+        self._messages = MessageReader(reader)
         self._writer = writer
         self.subscription = Subscription(None, ())
 
@@ -310,7 +320,7 @@ class FeedClient:
         await self._drain()
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        while (message := await read_message(self._reader)) is not None:
+        while (message := await self._messages.next()) is not None:
             if isinstance(message, Subscription | Done):
                 raise FeedError(f"the feed sent {message}, which only a runner says; restart the session")
             yield message
