@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.desk.live_money import billed_charges
 from engine.errors import DataError
+from engine.live.money import billed_charges
 from engine.live.recorder import read_bars, read_recording
 from engine.live.state import Fill
 from engine.market.clock import NS_PER_MINUTE, from_ns, minute_start, to_ns
