@@ -101,6 +101,8 @@ class BarBuilder:
     from_open : bool
         True when watching since before the open: then an instrument's first total is all volume of the day.
         False when joining later: the first tick of an instrument only tells from where to count.
+    totals : int64[instruments], optional
+        When joining later: the day's volume so far of each instrument, units, where it is known; -1 where not.
 
     Notes
     -----
@@ -119,6 +121,7 @@ class BarBuilder:
         volume: VolumeMode = "cumulative",
         grace_ns: int = GRACE_NS,
         from_open: bool = True,
+        totals: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if volume not in _MODES:
             raise DataError(f"volume mode {volume!r} is none of {', '.join(_MODES)}")
@@ -134,6 +137,8 @@ class BarBuilder:
         self._slots["minute"] = -1
         self._state = np.zeros(instruments, STATE)
         self._state["base"] = 0 if from_open else -1
+        if totals is not None:
+            self._state["base"] = self._state["last_total"] = totals
         for name in ("closed", "feed", "quote_minute"):
             self._state[name] = -1
         self._seen = np.zeros((instruments, MEMORY), SEEN)

@@ -40,6 +40,53 @@ class SystemClock:
         await asyncio.sleep(duration / NS_PER_SECOND)
 
 
+class PacedClock:
+    """
+    The time of a day that is played: it stands where the feed last told, and jumps to the next moment.
+
+    Ages and time-outs count the played day's time and the time that we needed ourselves, so a wait inside one moment
+    ends although the day stands still.
+
+    Parameters
+    ----------
+    start_ns : int
+        Wall time before the first moment is told, ns UTC.
+    """
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = self._told_ns = start_ns
+        self._rate = 0.0
+        self._began = self._told_at = time.monotonic_ns()
+        self._moved = asyncio.Event()
+
+    def told(self, ns: int, rate: float) -> None:
+        """The day has come to `ns`; from here on it flows at `rate` (0 = stands until told again)."""
+        self._told_ns = max(ns, self._told_ns)
+        self._told_at = time.monotonic_ns()
+        self._rate = rate
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds of the played day and of our own work together."""
+        now = time.monotonic_ns()
+        return self._told_ns - self._start_ns + int((now - self._told_at) * self._rate) + now - self._began
+
+    def wall_ns(self) -> int:
+        """The played day's time, ns UTC."""
+        return self._told_ns + int((time.monotonic_ns() - self._told_at) * self._rate)
+
+    async def sleep_ns(self, duration: int) -> None:
+        """Wait until that much has passed."""
+        until = self.monotonic_ns() + duration
+        while (rest := until - self.monotonic_ns()) > 0:
+            moved = self._moved
+            try:
+                await asyncio.wait_for(moved.wait(), rest / (1 + self._rate) / NS_PER_SECOND)
+            except TimeoutError:
+                continue
+
+
 def seconds(value: float) -> int:
     """Seconds as nanoseconds."""
     return round(value * NS_PER_SECOND)

@@ -374,6 +374,14 @@ class Mismatch(Fact):
 
 
 @_kind
+class Noticed(Fact):
+    """Something a person should know that no other event tells."""
+
+    level: Literal["info", "warning", "error"]
+    text: Text
+
+
+@_kind
 class CommandTaken(Fact):
     """The runner took a row of the commands table."""
 

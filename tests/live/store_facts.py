@@ -73,6 +73,11 @@ ONE_OF_EACH = [
     fill("E1", "o1", "t1", "SELL", 130),
     e.RequestAnswered(tag="E1", request="cancel", outcome="refused", reason="completed"),
     e.StopPlanned(position=1, trigger=2200, limit=2260, quantity=130, reason="fill"),
+    e.OutsideFill(
+        position=1, order_id="b1", trade_id="bt1", symbol="NIFTY24NOV2624000CE", side="BUY", quantity=65, price=1990,
+        time_ns=6,
+    ),
+    e.Noticed(level="warning", text="an order in our contracts that is not ours"),
     intent("X1", 1, "exit", 130),
     e.OrderRefused(tag="X1", code="400", reason="margin"),
     intent("X2", 1, "exit", 130),
