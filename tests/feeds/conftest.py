@@ -5,6 +5,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 
@@ -90,6 +91,8 @@ def start_feed():
 class Reader:
     """A FeedClient that remembers what it heard and answers every clock."""
 
+    made: ClassVar = []
+
     def __init__(self, client, *, answers=True):
         self.client = client
         self.answers = answers
@@ -97,7 +100,9 @@ class Reader:
 
     @classmethod
     async def connect(cls, spec, **settings):
-        return cls(await FeedClient.connect(spec.places.feed_socket, patience_s=20), **settings)
+        made = cls(await FeedClient.connect(spec.places.feed_socket, patience_s=20), **settings)
+        cls.made.append(made)
+        return made
 
     async def until(self, match, timeout_s=20.0):
         async def read():
@@ -118,6 +123,23 @@ class Reader:
 @pytest.fixture
 def reader():
     return Reader
+
+
+@pytest.fixture
+def follow():
+    """Run a coroutine function that follows feeds, and hang up afterwards."""
+
+    def run(act):
+        async def whole():
+            try:
+                return await act()
+            finally:
+                while Reader.made:
+                    await Reader.made.pop().client.close()
+
+        return asyncio.run(whole())
+
+    return run
 
 
 def wanted_of(server):

@@ -2,11 +2,11 @@
 
 import asyncio
 import datetime as dt
-import os
 import stat
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +79,11 @@ async def next_of(client, kind, timeout_s=5):
         raise EOFError
 
     return await asyncio.wait_for(read(), timeout_s)
+
+
+async def true(condition):
+    while not condition():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
 
 
 async def until_quiet(client, kind, timeout_s=0.2):
@@ -156,8 +161,7 @@ def test_a_new_reader_hears_hello_then_the_past_then_live(tmp_path):
         await next_of(first, ClockTick)
         await first.done(1)
         await first.close()
-        while server.has_reader:
-            await asyncio.sleep(0.01)
+        await true(lambda: not server.has_reader)
         server.send_ticks(ticks_at(11 * SECOND, [1]))  # nobody listens
         client = await FeedClient.connect(server.path)
         await client.subscribe([(0, "A", 11), (1, "B", 22)])
@@ -211,8 +215,7 @@ def test_a_clock_nobody_answered_comes_again_after_the_past(tmp_path):
                 break
         assert heard[2:] == [(ClockTick, 1), (PastEnds, None), (Status, None), (ClockTick, 2)]
         await client.done(2)
-        while feed.answered != [1, 2]:
-            await asyncio.sleep(0.01)
+        await true(lambda: feed.answered == [1, 2])
         await client.close()
 
     run(test, tmp_path)
@@ -228,8 +231,7 @@ def test_a_restarted_reader_may_number_its_instruments_anew(tmp_path):
         assert (await next_of(second, Ticks)).ticks["instrument"].tolist() == [5, 7]
         await next_of(second, Status)
         await second.subscribe([(9, "D", 44)])
-        while 44 not in server.slots:
-            await asyncio.sleep(0.01)
+        await true(lambda: 44 in server.slots)
         server.send_ticks(ticks_at(2 * SECOND, [0, 1, 2, 3]))
         assert (await next_of(second, Ticks)).ticks["instrument"].tolist() == [5, 7, 9]
         assert [each.token for each in feed.asked[-1].instruments] == [11, 22, 33, 44]
@@ -347,7 +349,7 @@ def test_a_live_socket_is_never_taken_and_a_dead_one_is_replaced(tmp_path):
         "    print('up', flush=True); await asyncio.sleep(60)\n"
         "asyncio.run(main())"
     )
-    folder = os.path.dirname(__file__)
+    folder = str(Path(__file__).parent)
     other = subprocess.Popen([sys.executable, "-c", code, str(path), folder], stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"up\n"
 

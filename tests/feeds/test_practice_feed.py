@@ -1,0 +1,266 @@
+"""The feed of the practice exchange, a process of its own, over real sockets."""
+
+import asyncio
+import datetime as dt
+import signal
+import time
+
+import numpy as np
+from kiteconnect import KiteConnect
+
+from engine.live.brokers.base import OrderStatus
+from engine.live.brokers.kite_token import KiteSecrets, write_token
+from engine.live.feeds.wire import (
+    ClockTick,
+    Index,
+    Order,
+    PastBegins,
+    PastEnds,
+    Status,
+    Ticks,
+)
+from engine.market.clock import IST
+from engine.practice.faults import parse_fault
+from engine.practice.pace import PaceSettings
+
+STEP = 5  # moments of a minute
+
+
+def is_clock(minute, moment):
+    return lambda message: (
+        isinstance(message, ClockTick) and (message.minute, message.moment) == (minute, moment)
+    )
+
+
+def all_ticks(reader):
+    heard = [message.ticks for message in reader.of(Ticks)]
+    return np.concatenate(heard) if heard else np.zeros(0)
+
+
+async def subscribed(reader_kind, spec, wanted, server, **settings):
+    reader = await reader_kind.connect(spec, **settings)
+    options, index = wanted(server)
+    await reader.client.subscribe(options, index=index)
+    return reader
+
+
+def step(server, moments=1):
+    return asyncio.to_thread(server.step, moments)
+
+
+def test_a_whole_day_at_full_speed_brings_every_tick(
+    follow, serve, make_practice_spec, start_feed, reader, wanted
+):
+    server = serve(pace=PaceSettings(speed="max", participants=1, await_reader=True))
+    spec = make_practice_spec(server, "max")
+    start_feed(spec, server.grant_token())
+    bars = server.exchange.market.bars
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        began = time.monotonic()
+        await follower.until(is_clock(bars.minutes - 1, 4), 120)
+        return follower, time.monotonic() - began
+
+    follower, seconds = follow(story)
+    assert seconds < 30
+    ticks = all_ticks(follower)
+    played = np.unique(ticks[["instrument", "exchange_ns"]])
+    assert len(played) == 4 * bars.valid.sum()
+    for place in (0, 7):
+        mine = ticks[ticks["instrument"] == place]
+        assert mine["volume"].max() == bars.volume[place].sum()
+        assert mine["price"].max() == bars.high[place][bars.valid[place]].max()
+        assert mine["price"].min() == bars.low[place][bars.valid[place]].min()
+    assert (ticks["receive_ns"] >= ticks["exchange_ns"]).all()
+    clocks = follower.of(ClockTick)
+    assert [clock.seq for clock in clocks] == list(range(1, 5 * bars.minutes + 1))
+    assert sum(clock.closes for clock in clocks) == bars.minutes
+    assert len({each.ns for each in follower.of(Index)}) == 4 * bars.minutes
+    assert follower.of(Status)[-1].link == "up"
+
+
+def test_an_order_push_comes_before_the_clock_of_its_moment(
+    follow, serve, make_practice_spec, start_feed, reader, wanted
+):
+    server = serve()
+    token = server.grant_token()
+    spec = make_practice_spec(server)
+    start_feed(spec, token)
+    kite = KiteConnect(server.api_key, token, root=server.rest_url)
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server)
+        await follower.until(is_clock(0, 0))
+        symbol = server.exchange.market.instruments[3].symbol
+        last = float(server.exchange.market.last[3]) * 0.05
+        order_id = await asyncio.to_thread(
+            kite.place_order, "regular", "NFO", symbol, "SELL", 65, "MIS", "LIMIT",
+            price=round(round(last * 1.02 / 0.05) * 0.05, 2), tag="pushed",
+        )  # fmt: skip
+        accepted = await follower.until(lambda message: isinstance(message, Order))
+        assert (accepted.report.order_id, accepted.report.tag) == (order_id, "pushed")
+        follower.heard.clear()
+        for moment in range(1, 100):
+            await step(server)
+            await follower.until(is_clock(*divmod(moment, STEP)))
+            orders = follower.of(Order)
+            if orders:
+                break
+            follower.heard.clear()
+        assert orders[-1].report.status is OrderStatus.COMPLETE
+        kinds = [type(message) for message in follower.heard if not isinstance(message, Status)]
+        assert kinds.index(Ticks) < kinds.index(Order) < kinds.index(ClockTick)
+
+    follow(story)
+
+
+def test_a_mute_socket_is_replaced_and_proved(follow, serve, make_practice_spec, start_feed, reader, wanted):
+    server = serve()
+    spec = make_practice_spec(server)
+    start_feed(spec, server.grant_token())
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server, STEP)
+        await follower.until(lambda message: isinstance(message, Status) and message.confirmed == 43)
+        server.call(lambda: server.exchange.faults.switch((parse_fault("mute_socket:p=1"),)))
+        await step(server)  # nobody hears this moment
+        server.call(lambda: server.exchange.faults.switch(()))
+        down = await follower.until(
+            lambda message: isinstance(message, Status) and message.link == "down", 30
+        )
+        assert "no sign of life" in down.detail
+        follower.heard.clear()
+        await follower.until(is_clock(1, 0))  # the lost moment's clock, after the prices as they stand
+        assert set(all_ticks(follower)["exchange_ns"]) == {follower.of(ClockTick)[0].ns}
+        told = follower.of(Status)[-1]  # before that clock: the entries it may cause are allowed again
+        assert (told.link, told.confirmed) == ("up", 43)
+        await step(server)
+        await follower.until(is_clock(1, 1))
+
+    follow(story)
+
+
+def test_an_outage_is_survived(follow, serve, make_practice_spec, start_feed, reader, wanted):
+    server = serve()
+    spec = make_practice_spec(server)
+    start_feed(spec, server.grant_token())
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server)
+        await follower.until(is_clock(0, 0))
+        server.call(lambda: server.exchange.faults.switch((parse_fault("outage:p=1"),)))
+        await step(server)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "token_expired")
+        server.call(lambda: server.exchange.faults.switch(()))
+        await follower.until(is_clock(0, 1))
+
+    follow(story)
+
+
+def test_a_dead_login_is_told_and_a_new_one_is_found(
+    follow, serve, make_practice_spec, start_feed, reader, wanted, tmp_path
+):
+    server = serve()
+    env_file = tmp_path / ".env"
+    spec = make_practice_spec(server, env_file=str(env_file))
+    start_feed(spec, "dead")
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        told = await follower.until(
+            lambda message: isinstance(message, Status) and message.link == "token_expired"
+        )
+        assert "log in" in told.detail
+        dies = dt.datetime.now(IST) + dt.timedelta(hours=3)
+        write_token(env_file, KiteSecrets(server.api_key, None, server.grant_token(), dies))
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server)
+        await follower.until(is_clock(0, 0))
+
+    follow(story)
+
+
+def test_a_new_reader_gets_the_past_and_the_feed_outlives_readers(
+    follow, serve, make_practice_spec, start_feed, reader, wanted
+):
+    server = serve()
+    spec = make_practice_spec(server)
+    process = start_feed(spec, server.grant_token())
+
+    async def story():
+        first = await subscribed(reader, spec, wanted, server)
+        await first.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server, 2 * STEP)
+        await first.until(is_clock(1, 4))
+        await first.client.close()
+        await step(server)
+        second = await subscribed(reader, spec, wanted, server)
+        await second.until(lambda message: isinstance(message, PastEnds))
+        past = [message for message in second.heard if not isinstance(message, PastBegins)]
+        clocks = [(message.minute, message.moment) for message in past if isinstance(message, ClockTick)]
+        assert clocks == [divmod(moment, STEP) for moment in range(10)]
+        assert len(np.unique(all_ticks(second)["exchange_ns"])) == 9  # the unheard moment's included
+        await second.until(is_clock(2, 0))  # live: nobody has answered it yet
+        await second.client.close()
+
+    follow(story)
+    assert process.poll() is None
+
+
+def test_more_instruments_may_be_asked_for_later(
+    follow, serve, make_practice_spec, start_feed, reader, wanted
+):
+    server = serve()
+    spec = make_practice_spec(server)
+    start_feed(spec, server.grant_token())
+
+    async def story():
+        options, index = wanted(server)
+        follower = await reader.connect(spec)
+        await follower.client.subscribe(options[:5], index=index)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await step(server)
+        await follower.until(is_clock(0, 0))
+        assert set(all_ticks(follower)["instrument"]) == set(range(5))
+        await follower.client.subscribe(options[5:])
+        await follower.until(lambda message: isinstance(message, Ticks) and 41 in message.ticks["instrument"])
+        await step(server)
+        follower.heard.clear()
+        await follower.until(is_clock(0, 1))
+        assert set(all_ticks(follower)["instrument"]) == set(range(42))
+
+    follow(story)
+
+
+def test_sigterm_ends_it_cleanly_and_a_killed_one_is_replaced(
+    follow, serve, make_practice_spec, start_feed, reader, wanted
+):
+    server = serve()
+    spec = make_practice_spec(server)
+
+    async def greet():
+        follower = await subscribed(reader, spec, wanted, server)
+        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await follower.client.close()
+
+    killed = start_feed(spec, server.grant_token())
+    follow(greet)
+    rival = start_feed(spec, "any")
+    assert rival.wait(15) == 2
+    assert "another feed listens" in rival.stderr.read()
+    killed.kill()
+    killed.wait()
+    assert spec.places.feed_socket.exists()
+    heir = start_feed(spec, server.grant_token())
+    follow(greet)
+    heir.send_signal(signal.SIGTERM)
+    assert heir.wait(10) == 0
+    assert not spec.places.feed_socket.exists()
+    assert "Traceback" not in heir.stderr.read()
