@@ -186,6 +186,48 @@ def simulate(
     run_simulate(underlying or "NIFTY", start, end, day, seed, strikes, data_folder, as_json)
 
 
+@app.command()
+def rehearse(
+    underlying: Underlying = None,
+    day: Day = None,
+    speed: Annotated[str, typer.Option(help="max, or so many times real time.")] = "max",
+    latency_ms: Annotated[
+        int, typer.Option(min=0, max=30_000, help="Delay of the exchange; the backtest takes the same.")
+    ] = 0,
+    params: ParamsName = None,
+    changes: Set = None,
+    filters: Filters = None,
+    source: Source = None,
+    faults: Annotated[
+        list[str] | None, typer.Option("--fault", help="Switch a fault on, e.g. lost_answer:p=0.05.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the rehearsal's folder when all is well.")
+    ] = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Trade a stored or simulated day through the live session at a practice exchange, and compare with the backtest."""
+    from engine.cli.rehearsing import run_rehearse
+
+    run_rehearse(
+        name=params,
+        underlying=underlying,
+        day=day,
+        source=source,
+        changes=changes,
+        filters=filters,
+        speed=speed,
+        latency_ms=latency_ms,
+        faults=faults,
+        seed=seed,
+        keep=keep,
+        data_folder=data_folder,
+        as_json=as_json,
+    )
+
+
 @practice.command()
 def serve(
     underlying: Underlying = None,
@@ -201,6 +243,7 @@ def serve(
     match: Annotated[str, typer.Option(help="bars: the backtest's bar path; quotes: bid and ask.")] = "bars",
     bar_path: Annotated[str, typer.Option(help="Order of a bar's four prices.")] = "worst",
     slippage: Annotated[str, typer.Option(help="Rupees per fill.")] = "0",
+    slippage_percent: Annotated[str, typer.Option(help="Percent of the price, per fill, beside it.")] = "0",
     delay_ms: Annotated[int, typer.Option(min=0, help="Delay of the exchange, milliseconds.")] = 0,
     cash: Annotated[int, typer.Option(min=0, help="Rupees in the account.")] = 50_000_000,
     faults: Annotated[
@@ -234,6 +277,7 @@ def serve(
         match=match,
         bar_path=bar_path,
         slippage=slippage,
+        slippage_percent=slippage_percent,
         delay_ms=delay_ms,
         cash=cash,
         faults=faults,

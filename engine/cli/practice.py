@@ -3,6 +3,7 @@
 import datetime as dt
 import signal
 import threading
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def run_serve(
     linger: bool,
     data_folder: Path | None,
     as_json: bool,
+    slippage_percent: str = "0",
 ) -> None:
     """
     Serve until the day is over, or for ever with `linger`; SIGINT or SIGTERM ends it.
@@ -56,8 +58,8 @@ def run_serve(
         At "max": the first moment waits for the first ticker socket.
     match : str
         "bars" or "quotes".
-    slippage : str
-        Rupees against bars.
+    slippage, slippage_percent : str
+        Rupees, and percent of the price, of fills against bars.
     faults : list of str, optional
         As `name:p=0.1`, see `engine.practice.faults.parse_fault`.
     order_limits : bool
@@ -81,7 +83,7 @@ def run_serve(
 
     lake = open_lake(data_folder)
     name = underlying or "NIFTY"
-    date = parse_date(day) if day else _last_day(lake, name, source)
+    date = parse_date(day) if day else last_day(lake, name, source)
     if source in {None, "simulated"} and not lake.entries(name, date, date, source):
         ensure_simulated(lake, name, date, date, seed=DEMO_SEED)
     played = load_practice_day(lake, name, date, source=source)
@@ -101,6 +103,7 @@ def run_serve(
         exchange=ExchangeSettings(
             match="quotes" if match == "quotes" else "bars",
             slip_ticks=to_ticks(slippage),
+            slip_basis_points=_basis_points(slippage_percent),
             delay_ms=delay_ms,
             cash_rupees=cash,
         ),
@@ -160,6 +163,18 @@ def _speed(text: str) -> float | str:
         raise DataError(f"speed {text!r} is not known; give a number such as 60, or max, or manual") from None
 
 
+def _basis_points(text: str) -> int:
+    try:
+        points = Decimal(text) * 100
+    except InvalidOperation:
+        raise DataError(f"slippage {text!r} percent is not a number; write it as 0.25") from None
+    if points < 0 or points != int(points):
+        raise DataError(
+            f"slippage {text} percent is not a whole hundredth of a percent from 0 on; write it as 0.25"
+        )
+    return int(points)
+
+
 def _minute(text: str, open_minute: int) -> int:
     try:
         moment = dt.time.fromisoformat(text)
@@ -173,7 +188,15 @@ def _minute(text: str, open_minute: int) -> int:
     return minute
 
 
-def _last_day(lake: Any, underlying: str, source: str | None) -> dt.date:
+def last_day(lake: Any, underlying: str, source: str | None) -> dt.date:
+    """
+    The last day that the lake holds of an underlying.
+
+    Raises
+    ------
+    DataError
+        If it holds none.
+    """
     held = lake.entries(underlying, source=source)
     if not held:
         raise DataError(
