@@ -177,6 +177,12 @@ class PaperBroker:
             self._exchange.end_of_session(at_ns)
         self._commit()
 
+    def open_contracts(self) -> list[Contract]:
+        """Contracts that are held or on order: without their prices they cannot be closed."""
+        held = [one.contract for one in self._exchange.holdings() if one.quantity]
+        waiting = [one.contract for one in self._book.orders.values() if not one.ended]
+        return list(dict.fromkeys([*held, *waiting]))
+
     # --- the broker -----------------------------------------------------------------------------------------------
 
     async def connect(self) -> str:
