@@ -14,11 +14,13 @@ from pathlib import Path
 from engine.live.events import RunnerStarted
 from engine.live.heartbeat import Heart
 from engine.live.lease import boot_id
-from engine.live.processes import LEASE_HELD, MODULES, RUNNER, session_commands
+from engine.live.processes import LEASE_HELD, MODULES, RUNNER, WATCHDOG, session_commands
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
 from engine.live.store_errors import LeaseHeldError, StoreError
 from engine.live.supervisor import supervise
+from engine.live.watchdog import watch
+from engine.live.watching import Patience
 
 HERE = str(Path(__file__).resolve())
 
@@ -27,7 +29,7 @@ def commands(spec_path, real=()):
     """Stand-ins for all, but for those named `real`."""
     made = dict(session_commands(spec_path))
     for name in MODULES:
-        if name not in real:
+        if name not in real or name == WATCHDOG:
             made[name] = (sys.executable, HERE, name, str(spec_path.resolve()))
     return made
 
@@ -43,6 +45,18 @@ class Script:
             return self.path.read_text().split()
         except FileNotFoundError:
             return []
+
+
+def watchdog(spec):
+    """The real one; its broker is the practice exchange named in the session's file."""
+
+    def connect():
+        from engine.live.brokers.kite import KiteBroker
+
+        return KiteBroker(os.environ["KITE_API_KEY"], os.environ["KITE_ACCESS_TOKEN"], root=spec.broker_root)
+
+    stale = float(spec.session.heartbeat_stale_seconds)
+    return watch(spec, connect, commands(spec.places.spec), Patience(stale, 10.0, 1.0, 2.0, 20.0))
 
 
 def stand_in(name, spec):
@@ -80,6 +94,8 @@ def stand_in(name, spec):
 
 def main(name, path, *real):
     spec = SessionSpec.read(path)
+    if name == WATCHDOG and spec.broker_root:
+        return watchdog(spec)
     if name == "supervise":
         return supervise(spec, commands(Path(path), real))
     return stand_in(name, spec)

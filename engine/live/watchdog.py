@@ -1,0 +1,404 @@
+"""The watchdog: the dead man's hand, a process of its own with its own line to the broker.
+
+`python -m engine.live.watchdog SPEC`. It looks at the runner four times a second: does the process live, does its
+heart beat, is there a kill flag that it does not obey. What follows from that stands in the table of `watching`; how
+everything is closed, in `dead_man`. A stuck process gets kill -9, checked by number and start time together. The
+broker's connection is made when it is needed, not before. Ends by itself, with exit code 0, only when it has closed
+everything and the broker has proved it; while it closes, SIGTERM is not obeyed. Rules R8 and R10 of the reference
+`reliability`.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.errors import WorkbenchError
+from engine.live.heartbeat import Beat, read_beats
+from engine.live.lease import boot_id, read_holder
+from engine.live.live_gate import check_switch
+from engine.live.processes import (
+    ALERTS,
+    CANNOT_START,
+    FEED,
+    RUNNER,
+    SUPERVISOR,
+    WATCHDOG,
+    Commands,
+    Process,
+    find,
+    session_commands,
+)
+from engine.live.pulse import Pulse, own_log
+from engine.live.reader import open_read_only
+from engine.live.spec import SessionSpec
+from engine.live.store_errors import LeaseHeldError, translated
+from engine.live.tables import read_latch
+from engine.live.watching import Patience, Seen, Verdict, conclude
+
+if TYPE_CHECKING:
+    from engine.live.brokers.base import Broker
+    from engine.live.dead_man import Closing
+
+LOOK_S = 0.25
+START_S = 60.0  # imports, the broker's books, the day's bars
+GONE_S = 3.0  # a new start brings a new supervisor within this
+KILL_S = 10.0
+AGAIN_S = 300.0  # the same alert
+RETRY_S = 5.0
+LAST_WORDS_S = 15.0
+
+Send = Callable[[str, str], None]
+"""Sends an alert: level and text; returns soon and raises nothing."""
+
+
+@dataclass
+class _Known:
+    """What was learnt last; it stays true while nothing can be read."""
+
+    runner: Process | None = None
+    runner_up_ns: int = 0  # monotonic
+    phase: str = ""
+    supervisor: Process | None = None
+    given_up: bool = False
+    latch: str | None = None
+
+
+class Watchdog:
+    """
+    Watches one session.
+
+    Parameters
+    ----------
+    spec : SessionSpec
+    make_broker : function
+        A connection of our own to the account's broker.
+    send : function
+    commands : mapping
+        Command line of each process of the session by name.
+    patience : Patience
+    """
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        make_broker: Callable[[], "Broker"],
+        send: Send,
+        commands: Commands,
+        patience: Patience | None = None,
+    ) -> None:
+        stale = float(spec.session.heartbeat_stale_seconds)
+        self._spec = spec
+        self._places = spec.places
+        self._make_broker = make_broker
+        self._send = send
+        self._commands = commands
+        self._patience = patience or Patience(
+            stale, START_S, GONE_S, KILL_S, float(spec.session.flatten_within_seconds)
+        )
+        self._log = own_log(WATCHDOG)
+        self._pulse = Pulse(self._places.database, WATCHDOG)
+        self._db: sqlite3.Connection | None = None
+        self._known = _Known(supervisor=Process.of(os.getppid()) if os.getppid() != 1 else None)
+        self._began: dict[str, float] = {}  # what has been so since when, monotonic s
+        self._told: dict[str, float] = {}
+        self._verdict = Verdict.WAIT
+        self._asked_to_end = False
+        self._phase: Literal["watching", "closing", "closed"] = "watching"
+
+    def end(self) -> None:
+        """End at the next look, unless closing; what a SIGTERM does."""
+        self._asked_to_end = True
+
+    def run(self) -> int:
+        """
+        Watch until told to end, or until everything is closed.
+
+        Returns
+        -------
+        int
+            0 = everything closed and proved; 143 = ended when told.
+        """
+        while not self._asked_to_end or self._phase == "closing":
+            seen = self.look()
+            self._verdict = conclude(seen, self._patience)
+            if self._verdict is Verdict.END:
+                self._log.warning(
+                    "the runner has ended and no supervisor lives; feed and alerts are ended too"
+                )
+                self._end_orphans()
+                break
+            if self._act(seen):
+                return 0
+            self._beat()
+            time.sleep(LOOK_S)
+        self._pulse.close()
+        return 128 + signal.SIGTERM
+
+    # ---- seeing ----
+
+    def look(self) -> Seen:
+        """What is to be seen now."""
+        beats = self._read()
+        known, beat = self._known, (beats or {}).get(RUNNER)
+        state: Literal["never", "lives", "gone", "unknown"]
+        if known.runner is None:
+            state = "never" if beats is not None or not self._places.database.exists() else "unknown"
+        else:
+            state = "lives" if known.runner.alive else "gone"
+        supervisor = self._supervisor((beats or {}).get(SUPERVISOR))
+        up_s = (time.monotonic_ns() - known.runner_up_ns) / 1e9
+        flag_s = self._since("flag", self._places.kill_flag.exists())
+        ours = beat is not None and known.runner is not None and beat.pid == known.runner.pid
+        return Seen(
+            runner=state,
+            phase=known.phase,
+            gone_s=self._since("gone", state == "gone") or 0.0,
+            up_s=up_s,
+            beat_s=beat.age_s() if ours and beat is not None else None,
+            beat_read=beats is not None,
+            own_good_s=self._pulse.good_for_s(),
+            supervisor=supervisor,
+            alone_s=self._since("alone", supervisor == "gone") or 0.0,
+            flag_s=flag_s if flag_s is None or state != "lives" else min(flag_s, up_s),
+            latch=known.latch if beats is not None else None,
+        )
+
+    def _since(self, what: str, holds: bool) -> float | None:
+        """Seconds for which something has been so, as far as this watchdog saw; None if it is not."""
+        if not holds:
+            self._began.pop(what, None)
+            return None
+        now = time.monotonic()
+        return now - self._began.setdefault(what, now)
+
+    def _read(self) -> dict[str, Beat] | None:
+        """Heartbeats of this boot by name; None if they could not be read. Remembers who is who."""
+        path = self._places.database
+        if not path.exists():
+            return None
+        try:
+            if self._db is None:
+                self._db = open_read_only(path)
+            with translated(path):
+                beats = {beat.name: beat for beat in read_beats(self._db) if beat.boot_id == boot_id()}
+                holder = read_holder(self._db, self._spec.account)
+            self._known.latch = read_latch(self._db).state
+        except (WorkbenchError, OSError) as error:
+            self._tell("reading", "warning", f"the session's log cannot be read: {error}")
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+            return None
+        same_boot = holder is not None and holder.pid > 0 and holder.boot_id == boot_id()
+        self._learn(beats, Process(holder.pid, holder.process_start) if holder and same_boot else None)
+        return beats
+
+    def _learn(self, beats: dict[str, Beat], holder: Process | None) -> None:
+        """Who is who: by the supervisor's own words while it is the one that lives, and by the lease."""
+        known = self._known
+        if (beat := beats.get(SUPERVISOR)) is not None:
+            status = _status(beat)
+            told = Process(beat.pid, int(status.get("process_start", 0)))
+            if told.alive or told == known.supervisor:  # not the words of one of an earlier session
+                known.supervisor = told
+                known.given_up = status.get("state") == "given_up"
+                runner: dict[str, int] = status.get("runner", {})
+                if runner.get("pid"):
+                    self._meet(Process(runner["pid"], runner["start"]), runner["started_ns"])
+        if holder is not None and holder.pid != os.getpid():
+            self._meet(holder, time.monotonic_ns())
+        if (
+            (beat := beats.get(RUNNER)) is not None
+            and known.runner is not None
+            and beat.pid == known.runner.pid
+        ):
+            known.phase = str(_status(beat).get("phase", ""))
+
+    def _meet(self, runner: Process, up_ns: int) -> None:
+        known = self._known
+        if known.runner is None or runner.start > known.runner.start:
+            known.runner, known.runner_up_ns, known.phase = runner, up_ns, ""
+
+    def _supervisor(self, beat: Beat | None) -> Literal["lives", "given up", "gone"]:
+        known = self._known
+        if known.supervisor is None or not known.supervisor.alive:
+            return "gone"
+        silent = beat is not None and beat.pid == known.supervisor.pid and beat.age_s() >= START_S
+        if silent and self._pulse.good_for_s() >= START_S:
+            return "gone"  # it hangs
+        return "given up" if known.given_up else "lives"
+
+    # ---- acting ----
+
+    def _act(self, seen: Seen) -> bool:
+        """Do what the verdict says; True when everything is closed."""
+        runner = self._known.runner
+        who = f"runner (process {runner.pid})" if runner else "runner"
+        match self._verdict:
+            case Verdict.UNSURE:
+                self._tell(
+                    "unsure",
+                    "error",
+                    f"whether the {who} is well cannot be told; nothing is done: look at it",
+                )
+            case Verdict.STUCK:
+                self._told.pop("stuck", None)
+                self._tell(
+                    "stuck", "error", f"{who} gives no sign of life and is killed; it is started again"
+                )
+                self._kill(runner)
+            case Verdict.TAKE_OVER:
+                from engine.live import dead_man  # noqa: F401 - loaded first, or the next runner has the account sooner
+
+                self._tell("take over", "error", f"{who} does not obey the kill flag and is killed")
+                self._kill(runner)
+                return self._close(f"kill flag: {self._flag_text()}")
+            case Verdict.CLOSE:
+                why = "the runner is dead" if seen.flag_s is None else f"kill flag: {self._flag_text()}"
+                return self._close(why)
+            case _:
+                self._told.pop("unsure", None)
+        return False
+
+    def _kill(self, runner: Process | None) -> None:
+        if runner is not None and runner.signal(signal.SIGKILL):
+            runner.wait(RETRY_S)
+
+    def _close(self, why: str) -> bool:
+        """Close everything; True once proved. False: somebody else has the account, or it is tried again."""
+        from engine.live.dead_man import run_closing
+
+        self._phase = "closing"
+        self._tell("closing", "error", f"{why}: the watchdog takes the account and closes everything")
+        try:
+            with ThreadPoolExecutor(1, "closing") as worker:
+                work = worker.submit(run_closing, self._spec, self._make_broker, why, self._alarm)
+                while not work.done():
+                    self._beat()
+                    wait([work], LOOK_S)
+                done = work.result()
+        except LeaseHeldError as error:
+            self._phase = "watching"
+            self._log.warning("not taken over: %s", error)
+            return False
+        except (WorkbenchError, OSError) as error:
+            self._tell(
+                "close", "error", f"closing failed and is tried again; close at the broker by hand: {error}"
+            )
+            time.sleep(RETRY_S)
+            return False
+        return self._told_of(done, why)
+
+    def _told_of(self, done: "Closing", why: str) -> bool:
+        if not done.flat:
+            self._tell(
+                "not flat",
+                "error",
+                f"NOT FLAT after {done.took_s:.0f} s: {'; '.join(done.left)}; tried again",
+            )
+            return False
+        self._phase = "closed"
+        text = (
+            f"{why}: closed, proved flat by the broker in {done.took_s:.1f} s, {done.closed} things were open"
+        )
+        self._tell("closed", "error", text)
+        self._beat(now=True)
+        self._pulse.close()
+        if self._supervisor(None) == "gone":
+            self._end_orphans()
+        return True
+
+    def _end_orphans(self) -> None:
+        """Nobody else ends feed and alerts where no supervisor lives; the alerts still send what has happened."""
+        for name, patience_s in ((FEED, RETRY_S), (ALERTS, LAST_WORDS_S)):
+            process = find(self._commands[name])
+            if process is not None:
+                process.end(patience_s)
+
+    def _flag_text(self) -> str:
+        with suppress(OSError):
+            return self._places.kill_flag.read_text("utf-8", "replace").strip()[:200] or "no reason given"
+        return "no reason to be read"
+
+    # ---- telling ----
+
+    def _tell(self, key: str, level: str, text: str) -> None:
+        """Alert, but not the same again within five minutes."""
+        now = time.monotonic()
+        if now - self._told.get(key, -AGAIN_S) < AGAIN_S:
+            return
+        self._told[key] = now
+        self._alarm(level, text)
+
+    def _alarm(self, level: str, text: str) -> None:
+        self._log.log({"error": 40, "warning": 30}.get(level, 20), "%s", text)
+        self._send(level, f"watchdog: {text}")
+
+    def _beat(self, *, now: bool = False) -> None:
+        self._pulse.beat({"phase": self._phase, "verdict": str(self._verdict)}, now=now)
+
+
+def _status(beat: Beat) -> dict[str, Any]:
+    told = json.loads(beat.status)
+    return told if isinstance(told, dict) else {}
+
+
+def _sender(spec: SessionSpec) -> Send:
+    """The alerts' own messengers where they are configured; the log holds everything anyway."""
+    if not spec.session.alerts:
+        return lambda _level, _text: None
+
+    def send(level: str, text: str) -> None:
+        from engine.live.alerts import send_alert
+
+        send_alert(text, level, mode=spec.mode)  # type: ignore[arg-type]
+
+    return send
+
+
+def watch(
+    spec: SessionSpec,
+    make_broker: Callable[[], "Broker"],
+    commands: Commands,
+    patience: Patience | None = None,
+) -> int:
+    """Run a watchdog in this process; its exit code."""
+    watchdog = Watchdog(spec, make_broker, _sender(spec), commands, patience)
+    signal.signal(signal.SIGTERM, lambda *_: watchdog.end())
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    return watchdog.run()
+
+
+def main(words: list[str]) -> int:
+    """Run the watchdog of the session whose file is named; its exit code."""
+    log = own_log(WATCHDOG)
+    if len(words) != 1:
+        log.error("name the session's file: python -m engine.live.watchdog SPEC")
+        return CANNOT_START
+    try:
+        spec = SessionSpec.read(Path(words[0]))
+        check_switch(spec, os.environ)
+    except WorkbenchError as error:
+        log.error("%s", error)  # noqa: TRY400 - one line, as everywhere
+        return CANNOT_START
+
+    def connect() -> "Broker":
+        from engine.live.brokers.registry import make_broker
+
+        return make_broker(spec)
+
+    return watch(spec, connect, session_commands(Path(words[0])))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
