@@ -70,4 +70,4 @@ def in_r(paise: int | None, r_paise: int | None) -> Decimal | None:
     """An amount over the value of one R, two decimals; None where either is unknown."""
     if paise is None or not r_paise:
         return None
-    return (Decimal(paise) / r_paise).quantize(Decimal("0.01"))
+    return (Decimal(paise) / r_paise).quantize(Decimal("0.01")) + 0  # -0.00 is 0.00

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from engine.desk.live_money import Money, day_money, in_r
-from engine.desk.live_words import LogLine, decided_at, decision_words
+from engine.desk.live_words import LogLine, decided_at, decision_words, reason_words
 from engine.errors import DataError
 from engine.live.events import DecisionMade
 from engine.live.state import Day, Fill, Latch, Order, Position
@@ -357,10 +357,12 @@ def _slot(facts: Facts, name: str) -> SlotLine:
     made = facts.decisions.get(name)
     if made is None or facts.day is None:
         return SlotLine(name, False, "", 0, 0, "", 0, 0, 0, 0, 0, "no decision yet")
-    since = decided_at(dt.date.fromisoformat(facts.day.date), made.minute)
+    date = dt.date.fromisoformat(facts.day.date)
+    since = decided_at(date, made.minute)
+    words = reason_words(date, made) if made.symbol else decision_words(made)
     return SlotLine(
         name, bool(made.symbol), since, made.candidates, made.qualified, made.symbol, made.swing_low, made.trigger,
-        made.limit, made.stop, made.lots, decision_words(made),
+        made.limit, made.stop, made.lots, words,
     )  # fmt: skip
 
 

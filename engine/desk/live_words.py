@@ -197,7 +197,17 @@ class LogWords:
         done = "sold" if fact.side == "SELL" else "bought"
         return "good", f"{done} {fact.quantity}{what} at {price(fact.price)}"
 
+    def _outside_fill(self, fact: e.OutsideFill) -> _Told:
+        done = "sold" if fact.side == "SELL" else "bought"
+        return "warning", (
+            f"somebody else {done} {fact.quantity} {fact.symbol} of ours at {price(fact.price)} (the broker, or a person "
+            "in its app)"
+        )
+
     # ---- truth against log, commands ----
+
+    def _noticed(self, fact: e.Noticed) -> _Told:
+        return fact.level, fact.text
 
     def _reconcile_done(self, fact: e.ReconcileDone) -> _Told:
         if not fact.mismatches:
@@ -242,6 +252,16 @@ def decision_words(fact: e.DecisionMade) -> str:
         "day_over": f"the day is over for entries; {_qualified(fact)}",
         "wanted": _qualified(fact),
     }[fact.verdict]
+
+
+def reason_words(date: dt.date, fact: e.DecisionMade) -> str:
+    """Why the wanted contract is wanted: its swing low, what has happened since, how far the stop is."""
+    distance = fact.stop - fact.swing_low
+    return (
+        f"swing low {price(fact.swing_low)} at {minute_label(date, fact.swing_minute)}, known since "
+        f"{decided_at(date, fact.conf_minute)}; highest since {price(fact.highest_high)}, so the stop is {price(distance)} "
+        f"or {100 * distance / max(fact.swing_low, 1):.1f} % away; best of {_qualified(fact)}"
+    )
 
 
 def _qualified(fact: e.DecisionMade) -> str:

@@ -165,7 +165,7 @@ class BacktestNotebook(StrategyNotebook):
     report: str | None
 
 
-N = TypeVar("N", bound=NotebookParams)
+N = TypeVar("N", bound=BaseModel)
 
 
 def check_parameters(model: type[N], namespace: MutableMapping[str, Any]) -> N:

@@ -24,6 +24,7 @@ from engine.live.recorder import recording_folder
 EVERY_S = 1.0
 BUSY_S = 0.25
 CLOSE_WAIT_S = 5.0
+FIT_AT, FIT_EVERY = (2, 4), 15  # refreshes after which the pictures are fitted to the page
 
 _ROOMS: dict[Path, "ControlRoom"] = {}
 
@@ -93,6 +94,8 @@ class ControlRoom:
             self.controls.show(view)
             self._draw(view)
             self._beats += 1
+            if self._beats in FIT_AT or self._beats % FIT_EVERY == 0:
+                self.charts.fit()
             self._show("heart", parts.heartbeat(self._beats))
 
     def start(self) -> None:
@@ -152,7 +155,7 @@ class ControlRoom:
             _close(old.panel)
         date = dt.date.fromisoformat(day.date) if day else None
         if day is not None and date is not None:
-            folder = recording_folder(self.places.data_folder, day.underlying, date)
+            folder = recording_folder(self.places.folder, day.underlying, date)
             if self._recorded is None or self._recorded.folder != folder:
                 self._recorded = RecordedCloses(folder)
         self.charts.show(
@@ -165,7 +168,6 @@ class ControlRoom:
 
     def _laid_out(self) -> Any:
         html = self._html
-        wide = widgets.Layout(flex="1 1 0", min_width="0")
 
         def card(*inside: Any, **layout: str) -> Any:
             box = widgets.VBox(
@@ -177,8 +179,8 @@ class ControlRoom:
         log = card(widgets.HTML("<h4>Event log, IST</h4>"), html["log"])
         html["log"].add_class("cr-scroll")
         html["trades"].add_class("cr-scroll")
-        for name in ("positions", "orders"):
-            html[name].layout = wide
+        for name in ("trades", "positions", "orders"):
+            html[name].add_class("cr-wide")
         room = widgets.VBox(
             [
                 widgets.HTML(parts.STYLE, layout=widgets.Layout(height="0", margin="0")),

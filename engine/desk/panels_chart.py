@@ -47,6 +47,8 @@ class LiveCharts:
         self._last: dict[str, list[tuple[int, int]]] = {}
         self.profit = go.FigureWidget(self._profit_figure())
         self.prices = go.FigureWidget(self._price_figure())
+        for figure in (self.profit, self.prices):
+            figure.set_trait("_config", {"responsive": True, "displaylogo": False})
         self.contract = widgets.Dropdown(
             options=[_AUTO], description="contract", layout=widgets.Layout(width="330px", margin="0 0 0 8px")
         )
@@ -81,6 +83,16 @@ class LiveCharts:
         self._note(view)
         self._draw_profit()
         self._draw_prices(view, closes, fills, positions)
+
+    def fit(self) -> None:
+        """
+        Have every browser fit the pictures to its own width.
+
+        A figure is drawn before it knows its place, and a page that is loaded again draws it anew, unasked.
+        """
+        for figure in (self.profit, self.prices):
+            figure.layout.autosize = False
+            figure.layout.autosize = True
 
     # ---- inside ----
 

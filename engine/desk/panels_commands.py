@@ -148,6 +148,7 @@ class Controls:
         self._told = widgets.HTML()
         self._progress = widgets.HTML()
         self.flatten_row = widgets.HBox([], layout=widgets.Layout(flex_flow="row wrap"))
+        self.flatten_row.add_class("cr-flatten")
         gap = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
         row = widgets.HBox(
             [self.pause, self.reason, self.resume, gap, self.how, self.stop.button, self.kill.button],
@@ -266,6 +267,8 @@ class Controls:
         if self._complaint:
             lines.append(("error", self._complaint))
         for asked in reversed(self._asked):
+            if asked.verb == "kill" and asked.state != "refused":
+                continue  # the bar of the KILL tells it
             label = command_label(asked.verb)
             if asked.state == "done":
                 lines.append(("done", f"{label}: {asked.answer}"))

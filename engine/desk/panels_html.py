@@ -64,12 +64,14 @@ STYLE = f"""<style>
 .cr-big {{ font-size: 27px; font-weight: 700; font-variant-numeric: tabular-nums; line-height: 1.2; white-space: nowrap; }}
 .cr-small {{ font-size: 12px; color: #5b6776; }}
 .cr-gain {{ color: #1f66a6; }} .cr-loss {{ color: #c9580c; }}
-.cr-pairs {{ display: flex; gap: 18px; flex-wrap: wrap; font-variant-numeric: tabular-nums; margin-top: 3px; }}
+.cr-pairs {{ display: flex; gap: 1px 18px; flex-wrap: wrap; font-variant-numeric: tabular-nums; margin-top: 3px; }}
 .cr-pairs span {{ white-space: nowrap; }}
 .cr-room table {{ border-collapse: collapse; width: 100%; font-size: 12.5px; font-variant-numeric: tabular-nums; }}
 .cr-room th {{ text-align: right; font-weight: 500; color: #5b6776; font-size: 11px; padding: 2px 8px;
   border-bottom: 1px solid #d8dde4; white-space: nowrap; }}
 .cr-room td {{ text-align: right; padding: 4px 8px; white-space: nowrap; border-bottom: 1px solid #eef1f5; }}
+.cr-tight td, .cr-tight th {{ padding-left: 5px !important; padding-right: 5px !important; }}
+.cr-wide {{ overflow-x: auto !important; }}
 .cr-room th.l, .cr-room td.l {{ text-align: left; }}
 .cr-none {{ color: #7a8594; padding: 3px 0; }}
 .cr-alarm {{ background: #b3261e; color: #fff; border-radius: 3px; padding: 1px 6px; font-weight: 700; }}
@@ -79,7 +81,7 @@ STYLE = f"""<style>
 .cr-log .warning {{ color: #8a4500; }} .cr-log .error {{ color: #b3261e; font-weight: 600; }}
 .cr-log .good {{ color: #12533c; }}
 .cr-scroll {{ max-height: 300px; overflow-y: auto !important; }}
-.cr-room button.jupyter-button {{ border-radius: 6px; font-weight: 600; height: 34px; line-height: 32px; }}
+.cr-room button.jupyter-button {{ font-family: {FONT}; border-radius: 6px; font-weight: 600; height: 34px; line-height: 32px; }}
 .cr-room button.cr-kill {{ background: #b3261e; color: #fff; font-size: 16px; font-weight: 800; letter-spacing: .08em;
   height: 46px; line-height: 44px; }}
 .cr-room button.cr-armed {{ background: #000; color: #ffd6d2; outline: 3px solid #b3261e;
@@ -95,6 +97,7 @@ STYLE = f"""<style>
 @keyframes cr-appear {{ to {{ opacity: 1; }} }}
 .cr-progress {{ height: 9px; background: #e3d0ce; border-radius: 5px; overflow: hidden; margin-top: 5px; }}
 .cr-progress div {{ height: 100%; background: #b3261e; }} .cr-progress.done div {{ background: #1b9e5a; }}
+.cr-flatten button.jupyter-button {{ height: 26px; line-height: 24px; font-size: 12px; }}
 </style>"""
 
 
@@ -104,12 +107,13 @@ def banner(view: LiveView) -> str:
     badge = f"<span class='cr-badge'>{SIMULATED_LABEL}</span>" if view.simulated and view.mode else ""
     pace = " · not in real time" if view.paced else ""
     phase = view.phase.replace("_", " ")
+    old = " style='opacity:.45'" if view.stale_s else ""
     return (
         f"<div class='cr-banner' data-mode='{html.escape(view.mode or 'none')}' style='background:{colour}'>"
         f"<div><div class='mode'>{name}</div><div class='sub'>{words}</div></div>"
         f"<div><div class='what'>{html.escape(view.title)}</div>{badge}</div><div class='gap'></div>"
-        f"<div class='right'><div class='clock'>{view.clock or '--:--:--'}</div>"
-        f"<div class='sub'>IST{pace}{' · ' if phase else ''}{html.escape(phase)}</div></div></div>"
+        f"<div class='right'><div class='clock'{old}>{view.clock or '--:--:--'}</div>"
+        f"<div class='sub'>IST{', last told' if old else ''}{pace}{' · ' if phase else ''}{html.escape(phase)}</div></div></div>"
     )
 
 
@@ -190,13 +194,13 @@ def slot(line: SlotLine) -> str:
     lots = f"{line.lots} lot{'s' if line.lots > 1 else ''}"
     return (
         f"{head}<div><b>{html.escape(line.symbol)}</b> · sell {lots}{since}</div><div class='cr-pairs'>"
-        f"<span>swing low <b>{price(line.swing_low)}</b></span><span>trigger <b>{price(line.trigger)}</b></span>"
+        f"<span>trigger <b>{price(line.trigger)}</b></span>"
         f"<span>limit <b>{price(line.limit)}</b></span><span>stop <b>{price(line.stop)}</b></span></div>"
         f"<div class='cr-small'>{html.escape(line.words)}</div>"
     )
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]], style: str = "") -> str:
     """A table; a column whose head begins with "|" stands left."""
     marked = [(head.removeprefix("|"), " class='l'" if head.startswith("|") else "") for head in heads]
     top = "".join(f"<th{left}>{name}</th>" for name, left in marked)
@@ -206,7 +210,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f"<table><tr>{top}</tr>{body}</table>"
+    return f"<table class='{style}'><tr>{top}</tr>{body}</table>"
 
 
 def positions(lines: tuple[PositionLine, ...]) -> str:
@@ -279,7 +283,7 @@ def trades(lines: tuple[TradeLine, ...]) -> str:
         )
         for line in reversed(lines)
     )
-    return f"<h4>Trades today, before charges</h4>{_table(heads, rows)}"
+    return f"<h4>Trades today, before charges</h4>{_table(heads, rows, 'cr-tight')}"
 
 
 def event_log(lines: tuple[LogLine, ...]) -> str:

@@ -66,20 +66,39 @@ class ScriptedSession:
             "date": DATE, "underlying": "NIFTY", "expiry": EXPIRY, "mode": self.mode, "params_hash": "abc", "lot_size": 65,
             "broker": "kite", "feed": "practice", "simulated": self.simulated,
         }  # fmt: skip
-        self.tell(e.RunnerStarted(pid=77, boot_id="b", version="0.1.0"), e.SessionStarted(**{**told, **given}))
+        self.tell(
+            e.RunnerStarted(pid=77, boot_id="b", version="0.1.0"), e.SessionStarted(**{**told, **given})
+        )
 
     def decide(self, slot, symbol="", **given):
         told = dict.fromkeys(
             ("conf_minute", "swing_index", "swing_minute", "swing_low", "highest_high", "bars_after", "trigger", "limit", "lots", "stop"), 0,
         )  # fmt: skip
         if symbol:
-            told |= {"swing_low": 3047, "trigger": 3046, "limit": 2986, "lots": 4, "stop": 3247, "swing_minute": 51}
+            told |= {
+                "conf_minute": 53,
+                "highest_high": 3227,
+                "swing_low": 3047,
+                "trigger": 3046,
+                "limit": 2986,
+                "lots": 4,
+                "stop": 3247,
+                "swing_minute": 51,
+            }
         verdict = "wanted" if symbol else "none_qualifies"
         self.tell(
-            e.DecisionMade(**{
-                "minute": int(self.minute) - 1, "slot": slot, "verdict": verdict, "candidates": 7,
-                "qualified": 3 if symbol else 0, "symbol": symbol, **told, **given,
-            })  # fmt: skip
+            e.DecisionMade(
+                **{
+                    "minute": int(self.minute) - 1,
+                    "slot": slot,
+                    "verdict": verdict,
+                    "candidates": 7,
+                    "qualified": 3 if symbol else 0,
+                    "symbol": symbol,
+                    **told,
+                    **given,
+                }
+            )
         )
 
     def order(self, tag, position, leg, symbol, quantity=260, **given):
@@ -87,7 +106,13 @@ class ScriptedSession:
         told = {"order_type": "SL", "trigger": 3046, "limit": 2986, "reason": leg, "slot": symbol[-2:]}
         self.tell(
             e.IntentPrepared(
-                tag=tag, position=position, leg=leg, symbol=symbol, side=side, quantity=quantity, **{**told, **given}
+                tag=tag,
+                position=position,
+                leg=leg,
+                symbol=symbol,
+                side=side,
+                quantity=quantity,
+                **{**told, **given},
             )
         )
 
@@ -96,18 +121,31 @@ class ScriptedSession:
         order = self.store.state.orders[tag]
         self.tell(
             e.OrderUpdated(
-                tag=tag, order_id=f"o{tag}", status="TRIGGER PENDING", filled=0, quantity=order.quantity,
-                trigger=order.trigger, limit=order.limit, average_milliticks=0, message="", time_ns=self.now_ns,
-            )  # fmt: skip
+                tag=tag,
+                order_id=f"o{tag}",
+                status="TRIGGER PENDING",
+                filled=0,
+                quantity=order.quantity,
+                trigger=order.trigger,
+                limit=order.limit,
+                average_milliticks=0,
+                message="",
+                time_ns=self.now_ns,
+            )
         )
 
     def fill(self, tag, price, quantity=260, trade="1"):
         side = self.store.state.orders[tag].side
         self.tell(
             e.FillBooked(
-                trade_id=f"{tag}{trade}", order_id=f"o{tag}", tag=tag, side=side, quantity=quantity, price=price,
+                trade_id=f"{tag}{trade}",
+                order_id=f"o{tag}",
+                tag=tag,
+                side=side,
+                quantity=quantity,
+                price=price,
                 time_ns=self.now_ns,
-            )  # fmt: skip
+            )
         )
 
     def short(self, position, symbol, price=3046, quantity=260, stop=3247, protected=True):
@@ -122,14 +160,14 @@ class ScriptedSession:
             self.order(guard, position, "stop", symbol, quantity, trigger=stop, limit=stop + 60)
             self.accept(guard)
 
-    def buy_back(self, position, price, reason="stop"):
+    def buy_back(self, position, price):
         tag = f"S{position}"
         self.fill(tag, price, self.store.state.orders[tag].quantity)
 
     def record(self, closes):
         """Bars of every minute up to the length of the lists; closes in ticks by symbol."""
         listed = tuple(Instrument(s, s[-2:], EXPIRY, int(s[-7:-2])) for s in closes)
-        folder = recording_folder(self.places.data_folder, "NIFTY", DATE)
+        folder = recording_folder(self.places.folder, "NIFTY", DATE)
         if self.recorder is None:
             self.recorder = Recorder(folder, Recording("NIFTY", DATE, True, listed), chunk_s=0.05)
         rows = np.zeros(sum(len(one) for one in closes.values()), BAR)
@@ -164,7 +202,9 @@ class ScriptedSession:
                 self.store.set_latch("HALTED", "paused", "widget")
                 self.store.answer_command(command.id, "done", "no new entry until resumed")
             elif command.verb == "resume" and latch == "FLATTENING":
-                self.store.answer_command(command.id, "refused", "a kill is being carried out; reset it when flat")
+                self.store.answer_command(
+                    command.id, "refused", "a kill is being carried out; reset it when flat"
+                )
             elif command.verb == "resume":
                 self.store.set_latch("ACTIVE", "resumed", "widget", reset=True)
                 self.store.answer_command(command.id, "done", "entries are allowed again")
@@ -182,9 +222,17 @@ class ScriptedSession:
         for order in list(self.store.state.open_orders):
             self.tell(
                 e.OrderUpdated(
-                    tag=order.tag, order_id=order.order_id, status="CANCELLED", filled=0, quantity=order.quantity,
-                    trigger=order.trigger, limit=order.limit, average_milliticks=0, message="", time_ns=self.now_ns,
-                )  # fmt: skip
+                    tag=order.tag,
+                    order_id=order.order_id,
+                    status="CANCELLED",
+                    filled=0,
+                    quantity=order.quantity,
+                    trigger=order.trigger,
+                    limit=order.limit,
+                    average_milliticks=0,
+                    message="",
+                    time_ns=self.now_ns,
+                )
             )
         self.store.set_latch("HALTED", "proved flat", "runner")
         self.store.answer_command(command.id, "done", "flat: no order, no position at the broker")
