@@ -16,7 +16,7 @@ from engine.errors import ParamsError
 from engine.history.writing import write_atomic
 from engine.live.events import Mode
 from engine.live.places import Places
-from engine.params import SwingBreakParams, load_params, read_values, session_path, validated
+from engine.params import SwingBreakParams, load_params, project_folder, read_values, session_path, validated
 
 PAPER_ACCOUNT, PRACTICE_ACCOUNT = "paper", "practice"
 SIMULATED_FEEDS = frozenset({"practice", "replay"})
@@ -153,6 +153,11 @@ class SessionSpec(BaseModel):
     def places(self) -> Places:
         """Where the account's files lie."""
         return Places(self.data_folder, self.account)
+
+    @property
+    def env_file(self) -> Path:
+        """Where secrets stand that the environment does not hold; a practice session never sees the real ones."""
+        return (self.places.folder if self.mode == "practice" else project_folder()) / ".env"
 
     def write(self) -> Path:
         """Write the file that the session's processes read; its path."""

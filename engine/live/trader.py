@@ -8,6 +8,7 @@ and a restart is the same as going on. The runner drives it on the wall clock, t
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,11 +231,15 @@ class Trader:
             rest = (deadline - self.clock.monotonic_ns()) / 1e9
             await self.gateway.flatten("kill", max(rest, 1))
             self.tell_new()
-            if await self._reconciler.proves_flat():
+            if await self.proves_flat():
                 return True
             if self.clock.monotonic_ns() >= deadline:
                 return False
             await self.clock.sleep_ns(round(self.gateway.rules.poll_s * 1e9))
+
+    async def proves_flat(self) -> bool:
+        """Whether orders, trades and positions of the broker all show that nothing of ours is left."""
+        return await self._reconciler.proves_flat()
 
     def lost_login(self, words: str) -> None:
         """The broker does not know us any more: what protects stays there, nothing new is sent."""
@@ -312,10 +317,11 @@ class Trader:
         self.failure = self.failure or error
         self._changed.set()
 
-    async def wait_changed(self) -> None:
-        """Return when something was told or a request has ended."""
+    async def wait_changed(self, within_s: float) -> None:
+        """Return when something was told or a request has ended, at the latest after that many seconds."""
         self._changed.clear()
-        await self._changed.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), within_s)
 
     def _trades_missing(self) -> bool:
         return any(order.filled > order.booked for order in self.store.state.orders.values())

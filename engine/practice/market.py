@@ -19,14 +19,13 @@ from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.market import clock
 from engine.market.calendar import session
+from engine.market.indices import INDICES, IndexName
 from engine.market.prices import PAISE_PER_RUPEE, PAISE_PER_TICK, ticks_from_array
 
 Ints = npt.NDArray[np.int64]
 
 NFO = 2  # segment of a token: its last byte (Kite Connect, WebSocket)
 FIRST_EXCHANGE_TOKEN = 40_000
-INDEX_TOKENS = {"NIFTY": 256265, "BANKNIFTY": 260105}
-INDEX_SYMBOLS = {"NIFTY": "NIFTY 50", "BANKNIFTY": "NIFTY BANK"}
 
 LEVELS = 5
 LEVEL_SHARES = np.array([1, 2, 2, 3, 4], np.int64)  # of the quantity at the best price
@@ -152,11 +151,12 @@ def list_instruments(bars: DayBars) -> tuple[Instrument, ...]:
         )
         for place, symbol in enumerate(bars.symbols)
     ]
+    named = INDICES.get(bars.underlying, IndexName(bars.underlying, FIRST_EXCHANGE_TOKEN << 8 | 9))
     index = Instrument(
         place=-1,
-        token=INDEX_TOKENS.get(bars.underlying, FIRST_EXCHANGE_TOKEN << 8 | 9),
-        symbol=INDEX_SYMBOLS.get(bars.underlying, bars.underlying),
-        name=INDEX_SYMBOLS.get(bars.underlying, bars.underlying),
+        token=named.token,
+        symbol=named.symbol,
+        name=named.symbol,
         exchange="NSE",
         segment="INDICES",
         kind="EQ",

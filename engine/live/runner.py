@@ -1,0 +1,287 @@
+"""The runner: the one process that trades an account. `python -m engine.live.runner SPEC`.
+
+It takes the lease, opens the log, logs in, follows the feed and lets `live_day` work; when something dies it dies as
+a whole, and a new process recovers (crash-only). What it prints goes to its own log.
+
+Exit codes: 0 day over or stopped, 3 another process holds the account, 4 cannot start so (configuration), 5 the day
+ended but flat was not proved; anything else is a crash.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from engine.errors import WorkbenchError
+from engine.live.backfill import Backfill
+from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
+from engine.live.brokers.kite import KiteBroker
+from engine.live.brokers.kite_token import read_secrets
+from engine.live.brokers.registry import make_broker
+from engine.live.clocks import Clock, PacedClock, SystemClock
+from engine.live.commands import Commands
+from engine.live.day_status import DayStatus
+from engine.live.events import LinkChanged, RunnerStarted
+from engine.live.feed_link import FeedLink
+from engine.live.feeds.candles import open_candles
+from engine.live.heartbeat import Heart
+from engine.live.lease import boot_id
+from engine.live.live_day import DayParts, LiveDay
+from engine.live.processes import CANNOT_START, ENDED, LEASE_HELD
+from engine.live.spec import SIMULATED_FEEDS, SessionSpec
+from engine.live.store import Store
+from engine.live.store_errors import LeaseHeldError, StoreError
+from engine.market.clock import minute_start, to_ns
+from engine.market.indices import index_of
+
+NOT_FLAT = 5
+BEAT_S = 1.0
+RETRY_S = 1.0
+
+log = structlog.get_logger("runner")
+
+
+class _Clock:
+    """The clock that is in force, for the store, which is opened before the feed is heard."""
+
+    def __init__(self) -> None:
+        self.clock: Clock = SystemClock()
+
+    def wall_ns(self) -> int:
+        return self.clock.wall_ns()
+
+
+class Runner:
+    """
+    One process's life.
+
+    Parameters
+    ----------
+    spec : SessionSpec
+    """
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self.spec = spec
+        self._clock = _Clock()
+        self._ended: asyncio.Future[int]
+        self._signalled = False
+        self._commands: Commands | None = None
+
+    async def run(self) -> int:
+        """
+        Run the day; the exit code.
+
+        Raises
+        ------
+        LeaseHeldError
+            If another process trades the account.
+        """
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        spec = self.spec
+        simulated = spec.feed in SIMULATED_FEEDS
+        with Store.open(spec.places.database, spec.account, clock=self._clock.wall_ns) as store:
+            if _is_over(store, spec):
+                log.info("the day is over already")
+                return ENDED
+            self._clock.clock = clock = self._clock_for(
+                paced=simulated and spec.feed_options.get("speed", 1) != 1
+            )
+            store.append(
+                RunnerStarted(pid=os.getpid(), boot_id=boot_id(), version=version("index-option-workbench"))
+            )
+            with Heart(spec.places.database, "runner") as heart:
+                return await self._day(store, clock, heart)
+
+    async def _day(self, store: Store, clock: Clock, heart: Heart) -> int:
+        spec = self.spec
+        status = DayStatus()
+        status.phase = "login_needed"
+        status.beat(heart, None)
+        broker = await self._logged_in(store, clock, lambda: status.beat(heart, None))
+        if broker is None:
+            return ENDED
+        link = FeedLink(spec.places.feed_socket, index_of(spec.params.underlying))
+        backfill = Backfill(self._candles, spec.date)
+        day = LiveDay(
+            DayParts(spec, store, broker, clock, link, status, backfill, lambda: self._renew(broker))
+        )
+        day.prepare()
+        tasks: list[asyncio.Future[Any]] = [self._task(self._beat(status, heart, day))]
+        try:
+            status.phase = "waiting"
+            tasks.append(self._task(day.follow()))
+            began = self._task(day.begin())
+            await _first(began, self._ended)
+            if not began.done():
+                began.cancel()  # told to stop before anything was traded by this process
+                return self._ended.result()
+            began.result()
+            status.phase = "trading"
+            self._commands = Commands(day, self._end)
+            if self._signalled:
+                self._on_signal()
+            tasks += [
+                self._task(work)
+                for work in (day.watch(), day.read_books(), day.reconcile(), self._commands.run())
+            ]
+            over = asyncio.create_task(day.over.wait())
+            await _first(over, self._ended)
+            over.cancel()
+            if self._ended.done():
+                return self._ended.result()
+            status.phase = "closing"
+            flat = await day.end()
+            await asyncio.to_thread(store.backup, spec.places.folder / "backups", spec.date.isoformat())
+            status.phase = "done"
+            return ENDED if flat else NOT_FLAT
+        finally:
+            if self._ended.done() and not self._ended.exception() and self._ended.result() == ENDED:
+                status.phase = "done"
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if day.has_begun:
+                await day.trader.close()
+                day.close()
+            status.beat(heart, day)
+            with suppress(BrokerError):
+                await broker.close()
+            await backfill.close()
+
+    def _clock_for(self, *, paced: bool) -> Clock:
+        return PacedClock(to_ns(minute_start(self.spec.date, 0))) if paced else SystemClock()
+
+    def _candles(self) -> Any:
+        if self.spec.feed == "replay":
+            return open_candles(self.spec)
+        secrets = read_secrets(self.spec.env_file, os.environ)
+        return open_candles(self.spec, secrets.api_key, secrets.access_token or "")
+
+    # ---- login ----
+
+    async def _logged_in(self, store: Store, clock: Clock, beat: Callable[[], None]) -> Broker | None:
+        """
+        Wait until the broker knows us; protective orders of an earlier process stay where they are.
+
+        Returns
+        -------
+        Broker or None
+            None if told to stop meanwhile.
+        """
+        told = ""
+        while not self._ended.done():
+            made = await self._try_login(clock)
+            if not isinstance(made, LinkChanged):
+                return made
+            if made.detail != told:
+                told = made.detail
+                log.warning("no login yet", detail=told)
+                store.append_exit(made)
+            beat()
+            await asyncio.sleep(RETRY_S)
+        return None
+
+    async def _try_login(self, clock: Clock) -> Broker | LinkChanged:
+        name = self.spec.broker
+        try:
+            broker = make_broker(self.spec, clock, fed=True)
+        except BrokerAuth as error:
+            return LinkChanged(link="broker", name=name, status="token_expired", detail=str(error))
+        try:
+            await self._renew(broker)
+        except BrokerError as error:
+            await broker.close()
+            status: Literal["token_expired", "down"] = (
+                "token_expired" if isinstance(error, BrokerAuth) else "down"
+            )
+            return LinkChanged(link="broker", name=name, status=status, detail=str(error))
+        return broker
+
+    async def _renew(self, broker: Broker) -> None:
+        if isinstance(broker, KiteBroker):
+            secrets = read_secrets(self.spec.env_file, os.environ)
+            if secrets.access_token:
+                broker.use_token(secrets.access_token)
+        user = await broker.connect()
+        if self.spec.mode == "live" and user != self.spec.account:
+            raise BrokerAuth(
+                f"the login is of user {user}, the session of {self.spec.account}; log in as the latter"
+            )
+
+    # ---- life ----
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._watched)
+        return task
+
+    def _watched(self, task: "asyncio.Task[None]") -> None:
+        """What a task dies of ends the process."""
+        if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
+            self._ended.set_exception(error)
+
+    async def _beat(self, status: DayStatus, heart: Heart, day: LiveDay) -> None:
+        while True:
+            status.beat(heart, day)
+            await asyncio.sleep(BEAT_S)
+
+    def _on_signal(self) -> None:
+        self._signalled = True
+        if self._commands is not None:
+            self._commands.stop(flatten=self.spec.session.on_sigterm == "flatten", who="signal")
+        elif not self._ended.done():
+            self._ended.set_result(ENDED)
+
+    def _end(self, code: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+
+async def _first(*futures: "asyncio.Future[Any]") -> None:
+    """Return when one of them is done."""
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _is_over(store: Store, spec: SessionSpec) -> bool:
+    today = store.state.today
+    return today is not None and today.date == spec.date.isoformat() and today.ended_ns > 0 and today.flat
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one session's runner; the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    if len(given) != 1:
+        log.error("usage: python -m engine.live.runner SPEC")
+        return CANNOT_START
+    try:
+        spec = SessionSpec.read(Path(given[0]))
+        return asyncio.run(Runner(spec).run())
+    except LeaseHeldError as error:
+        log.error("the account is held", detail=str(error))  # noqa: TRY400 - one line says it
+        return LEASE_HELD
+    except (BrokerError, StoreError):
+        raise  # another try may succeed
+    except WorkbenchError as error:
+        log.error("cannot start", detail=str(error))  # noqa: TRY400
+        return CANNOT_START
+
+
+if __name__ == "__main__":
+    sys.exit(main())
