@@ -14,6 +14,15 @@ from engine.practice.market import Market
 MS = 1_000_000
 
 
+def done(work):
+    """The answer of a broker that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise AssertionError("it waits")
+
+
 class PlayedClock:
     """The time of the day that is played."""
 
@@ -41,8 +50,8 @@ def contracts_of(market):
 class Played:
     """A day of the practice market told to a paper broker: ticks, quotes, index."""
 
-    def __init__(self, day, path, **rules):
-        self.market = Market(day)
+    def __init__(self, day, path, *, bar_path="worst", **rules):
+        self.market = Market(day, path=bar_path)
         self.bars = day.bars
         self.clock = PlayedClock(self.market.open_ns)
         self.contracts = contracts_of(self.market)
