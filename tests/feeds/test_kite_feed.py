@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,7 +175,7 @@ def test_outside_session_hours_ticks_are_not_due(run, at_noon, monkeypatch):
 
 
 def test_session_hours_are_those_of_the_calendar(at_noon, monkeypatch):
-    feed = KiteFeed(DATE)
+    feed = KiteFeed(DATE, env_file=Path("none"))
     assert feed._in_session()
     monkeypatch.setattr(feed, "_windows", ())
     assert not feed._in_session()

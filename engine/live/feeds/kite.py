@@ -42,10 +42,11 @@ from engine.live.spec import SessionSpec
 from engine.market.calendar import windows
 from engine.market.clock import IST
 from engine.market.prices import PAISE_PER_TICK
+from engine.params import project_folder
 
 log = logging.getLogger(__name__)
 
-ENV_FILE = Path(".env")
+ENV_FILE = ".env"
 MODE = "full"
 """Of options and index: the only one that tells the exchange's time."""
 REFUSED = "403"
@@ -115,7 +116,7 @@ class KiteFeed:
         date: dt.date,
         *,
         root: str | None = None,
-        env_file: Path = ENV_FILE,
+        env_file: Path,
         rules: LinkRules | None = None,
         simulated: bool = False,
         speed: Speed = 1.0,
@@ -383,9 +384,15 @@ class KiteFeed:
         self._out.tell(Status(link, detail, self.subscribed, self.confirmed if self._is_open else 0))
 
 
+def env_file_of(spec: SessionSpec) -> Path:
+    """Where a new login's token is found: the project's `.env`, for the practice exchange the session's own."""
+    told = spec.feed_options.get("env_file")
+    usual = spec.places.folder if spec.feed == "practice" else project_folder()
+    return Path(str(told)) if told else usual / ENV_FILE
+
+
 def open_feed(spec: SessionSpec) -> KiteFeed:
     """The feed of a session, by its entry point."""
     stale = float(spec.session.stale_ticks_seconds)
     rules = LinkRules(stale_s=stale, dead_s=max(3 * stale, LinkRules.dead_s))
-    env_file = Path(str(spec.feed_options.get("env_file", ENV_FILE)))
-    return KiteFeed(spec.date, env_file=env_file, rules=rules)
+    return KiteFeed(spec.date, env_file=env_file_of(spec), rules=rules)

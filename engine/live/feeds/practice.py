@@ -6,13 +6,12 @@ session has said that it is done, which is passed on here.
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
 from engine.errors import ParamsError
-from engine.live.feeds.kite import KiteFeed, LinkRules
+from engine.live.feeds.kite import KiteFeed, LinkRules, env_file_of
 from engine.live.feeds.server import FeedServer
 from engine.live.spec import SessionSpec
 
@@ -52,7 +51,7 @@ class PracticeFeed(KiteFeed):
         super().__init__(
             spec.date,
             root=str(options["ticker_url"]),
-            env_file=Path(str(options.get("env_file", spec.places.folder / ".env"))),
+            env_file=env_file_of(spec),
             rules=rules,
             simulated=True,
             speed=speed,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkbenchError
+from engine.live.brokers.registry import FEEDS, known, make_feed
 from engine.live.feeds.server import Feed, FeedServer
 from engine.live.heartbeat import Heart
 from engine.live.spec import SessionSpec
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = "feed"
 BEAT_S = 1.0
-FEEDS = {
+OWN_FEEDS = {
     "kite": "engine.live.feeds.kite:open_feed",
     "practice": "engine.live.feeds.practice:open_feed",
     "replay": "engine.live.feeds.replay:open_feed",
@@ -39,7 +40,9 @@ def open_feed(spec: SessionSpec) -> Feed:
     WorkbenchError
         If its options are wrong.
     """
-    module, _, name = FEEDS[spec.feed].partition(":")
+    if spec.feed in known(FEEDS):
+        return make_feed(spec)
+    module, _, name = OWN_FEEDS[spec.feed].partition(":")
     feed: Feed = getattr(import_module(module), name)(spec)
     return feed
 
