@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 practice = typer.Typer(help="A practice exchange that speaks Kite Connect.", no_args_is_help=True)
 app.add_typer(practice, name="practice")
+login = typer.Typer(help="Log in to a broker for today.", no_args_is_help=True)
+app.add_typer(login, name="login")
 data = typer.Typer(help="The lake of trading days: import, list, check, simulate.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
@@ -290,3 +292,52 @@ def serve(
         data_folder=data_folder,
         as_json=as_json,
     )
+
+
+@app.command("check")
+def check_session(
+    session: Annotated[
+        str, typer.Option(help="A name in params/sessions/ or a YAML file: paper, practice.")
+    ] = "paper",
+    changes: Set = None,
+    root: Annotated[
+        str | None, typer.Option(envvar="KITE_ROOT", help="Address of a practice exchange.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="User id, for mode live.", show_default="that of the login")
+    ] = None,
+    day: Day = None,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Look at everything a live session needs before it starts; exit code 1 if something fails."""
+    from engine.cli.check import run_check
+
+    run_check(session, changes, root, account, day, data_folder, as_json)
+
+
+@login.command()
+def kite(
+    request_token: Annotated[
+        str | None, typer.Option(help="From the address the login page led to; else it is asked for.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the login page in a browser.")] = True,
+    root: Annotated[
+        str | None, typer.Option(envvar="KITE_ROOT", help="Address of a practice exchange.")
+    ] = None,
+    redirect_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KITE_REDIRECT_URL", help="The app's redirect URL; on 127.0.0.1 it is listened to."
+        ),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="File that holds the secrets.", show_default=".env")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser.")] = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Log in to Kite for today; the token goes into .env with mode 600."""
+    from engine.cli.login import run_login
+
+    run_login(request_token, browser, root, redirect_url, env_file, wait, as_json)

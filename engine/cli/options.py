@@ -72,6 +72,24 @@ def parse_range(
     return first, max(first, last) if end is None else last
 
 
+def parse_changes(changes: list[str] | None) -> dict[str, Any]:
+    """
+    What `--set name=value`, given any number of times, changes.
+
+    Raises
+    ------
+    ParamsError
+        If a change is not `name=value`.
+    """
+    overrides: dict[str, Any] = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ParamsError(f"--set {change!r} has no value; write --set name=value")
+        overrides[key.strip()] = _value(value.strip())
+    return overrides
+
+
 def read_params(
     name: str | None, underlying: str | None, changes: list[str] | None, filters: list[str] | None
 ) -> "SwingBreakParams":
@@ -88,13 +106,9 @@ def read_params(
 
     if underlying is not None:
         latest_lot_size(underlying)
-    overrides: dict[str, Any] = {}
-    for change in changes or ():
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise ParamsError(f"--set {change!r} has no value; write --set name=value")
-        overrides[key.strip()] = _value(value.strip())
-    params = load_params(name or _PARAMS_OF.get(underlying or "NIFTY", "swing_break"), **overrides)
+    params = load_params(
+        name or _PARAMS_OF.get(underlying or "NIFTY", "swing_break"), **parse_changes(changes)
+    )
     if underlying is not None and underlying != params.underlying:
         raise ParamsError(
             f"{name} is a parameter file for {params.underlying}, not {underlying}; prices, stops and lots differ: "

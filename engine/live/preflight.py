@@ -2,7 +2,7 @@
 
 Checks run side by side in threads, each with a time limit of its own, so one dead network holds up nothing but itself.
 A check that stands on another that failed is skipped and says so. Nothing is changed: no order, no lease, no
-subscription; the folder of the account is made and one small file is written and removed.
+subscription, no folder; one small file is written and removed.
 """
 
 import datetime as dt
