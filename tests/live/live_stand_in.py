@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.live.events import RunnerStarted
 from engine.live.heartbeat import Heart
 from engine.live.lease import boot_id
-from engine.live.processes import LEASE_HELD, MODULES, RUNNER, WATCHDOG, session_commands
+from engine.live.processes import LEASE_HELD, MODULES, RUNNER, SUPERVISOR, WATCHDOG, session_commands
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
 from engine.live.store_errors import LeaseHeldError, StoreError
@@ -75,6 +75,8 @@ def stand_in(name, spec):
         words = script.words()
         if "exit" in words:
             code = int(words[words.index("exit") + 1])
+            if "say" in words:
+                print(words[words.index("say") + 1], file=sys.stderr)
             if "once" in words:
                 script.path.unlink()
             return code
@@ -96,7 +98,7 @@ def main(name, path, *real):
     spec = SessionSpec.read(path)
     if name == WATCHDOG and spec.broker_root:
         return watchdog(spec)
-    if name == "supervise":
+    if name in {"supervise", SUPERVISOR}:
         return supervise(spec, commands(Path(path), real))
     return stand_in(name, spec)
 
