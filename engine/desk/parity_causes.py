@@ -175,20 +175,14 @@ class Causes:
     def _planned_otherwise(self, case: Case) -> Found | None:
         """A change of the order, and with it of the planned stop, that was on its way when the entry filled."""
         filled = case.ours.entry_ns
+        for life in self._filled_entries(case.ours):
+            asked = max((at for at in (life.asked_ns, *life.changes_asked) if at <= filled), default=filled)
+            if filled > asked and not any(asked <= at <= filled for at, *_ in life.numbers):
+                return "entry_latency", f"filled while a change asked for at {_clock(asked)} was on its way"
         for line in reversed(self.evidence.ours.decisions):
-            since = filled - self._ns(line)
-            if line.symbol == case.ours.symbol and 0 <= since < MINUTE_NS + self.latency_ms * MS_NS:
-                asked = [
-                    at
-                    for life in self._filled_entries(case.ours)
-                    for at in (life.asked_ns, *life.changes_asked)
-                    if at >= self._ns(line) - SECOND_NS
-                ]
-                if asked:
-                    return (
-                        "entry_latency",
-                        f"decided at {_clock(self._ns(line))}, asked for at {_clock(asked[0])}",
-                    )
+            # a new plan for the stop alone asks nothing of the exchange, while the backtest delays it too
+            if line.symbol == case.ours.symbol and 0 <= filled - self._ns(line) < self.latency_ms * MS_NS:
+                return "entry_latency", f"the plan decided at {_clock(self._ns(line))} was on its way"
         return None
 
     def _left_otherwise(self, case: Case) -> Found | None:
@@ -222,6 +216,9 @@ class Causes:
         by_stop = last.order.leg == "stop" and not last.made_market_ns
         asked = last.made_market_ns or last.asked_ns
         took = ours.exit_ns - asked
+        apart = abs(ours.exit_ns - theirs.exit_ns)
+        if not by_stop and apart > max(took, 0) + self.latency_ms * MS_NS + MINUTE_NS:
+            return None  # further than what was on its way
         if by_stop:
             if last.stood_ns <= ours.entry_ns and not self.latency_ms:
                 return None
@@ -363,7 +360,7 @@ class Causes:
                 f"stood from {_clock(life.stood_ns)}, the backtest's from {_clock(begun.ns)}",
             )
         now = stood[-1]
-        if now[1:] != (theirs[-1].trigger, theirs[-1].limit):
+        if now[1:3] != (theirs[-1].trigger, theirs[-1].limit):
             return (
                 "entry_latency",
                 f"a change was on its way: trigger {now[1]}, the backtest's {theirs[-1].trigger} ticks",

@@ -50,7 +50,7 @@ class Life:
         When it was prepared.
     stood_ns : int
         First report that it stands.
-    numbers : list of (ns, trigger, limit)
+    numbers : list of (ns, trigger, limit, units)
         What stood, from each report that changed it.
     triggered_ns : int
         First report of a stop as a limit order.
@@ -66,7 +66,7 @@ class Life:
     order: Order
     asked_ns: int
     stood_ns: int = 0
-    numbers: list[tuple[int, int, int]] = field(default_factory=list)
+    numbers: list[tuple[int, int, int, int]] = field(default_factory=list)
     triggered_ns: int = 0
     made_market_ns: int = 0
     changes_asked: list[int] = field(default_factory=list)
@@ -245,7 +245,7 @@ class Evidence:
     def _reported(self, life: Life, report: OrderUpdated, at: int) -> None:
         if report.status in STANDS:
             life.stood_ns = life.stood_ns or at
-            numbers = (report.trigger, report.limit)
+            numbers = (report.trigger, report.limit, report.quantity)
             if not life.numbers or life.numbers[-1][1:] != numbers:
                 life.numbers.append((at, *numbers))
         if report.status == "OPEN" and report.trigger:
