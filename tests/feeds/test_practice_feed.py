@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 import signal
 import time
 
@@ -19,6 +20,8 @@ from engine.live.feeds.wire import (
     Status,
     Ticks,
 )
+from engine.live.reader import StoreReader
+from engine.live.store import Store
 from engine.market.clock import IST
 from engine.practice.faults import parse_fault
 from engine.practice.pace import PaceSettings
@@ -264,3 +267,35 @@ def test_sigterm_ends_it_cleanly_and_a_killed_one_is_replaced(
     assert heir.wait(10) == 0
     assert not spec.places.feed_socket.exists()
     assert "Traceback" not in heir.stderr.read()
+
+
+def test_its_heart_beats_as_soon_as_there_is_a_database(
+    serve, make_practice_spec, start_feed, reader, wanted, follow
+):
+    server = serve()
+    spec = make_practice_spec(server)
+    process = start_feed(spec, server.grant_token())
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        await step(server)
+        await follower.until(is_clock(0, 0))
+        Store.open(spec.places.database, "practice").close()
+        for _ in range(100):
+            with StoreReader(spec.places.database) as book:
+                beats = book.beats()
+            if beats:
+                break
+            await asyncio.sleep(0.05)
+        (beat,) = beats
+        assert (beat.name, beat.pid) == ("feed", process.pid)
+        status = json.loads(beat.status)
+        assert (status["feed"], status["link"], status["confirmed"], status["reader"]) == (
+            "practice",
+            "up",
+            43,
+            True,
+        )
+        assert status["ticks"] >= 42
+
+    follow(story)

@@ -16,14 +16,12 @@ from typing import Any
 from engine.errors import WorkbenchError
 from engine.live.brokers.registry import FEEDS, known, make_feed
 from engine.live.feeds.server import Feed, FeedServer
-from engine.live.heartbeat import Heart
+from engine.live.pulse import BEAT_S, Pulse, own_log
 from engine.live.spec import SessionSpec
-from engine.live.store_errors import StoreError
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = "feed"
-BEAT_S = 1.0
 OWN_FEEDS = {
     "kite": "engine.live.feeds.kite:open_feed",
     "practice": "engine.live.feeds.practice:open_feed",
@@ -72,22 +70,15 @@ class Beating:
         self._thread.join(BEAT_S)
 
     def _beat(self) -> None:
-        heart: Heart | None = None
+        pulse = Pulse(self._database, HEARTBEAT)  # its connection belongs to this thread
         told = ""
-        while True:
-            try:
-                if heart is None and self._database.exists():
-                    heart = Heart(self._database, HEARTBEAT)
-                if heart is not None:
-                    heart.beat(0, self._status())
-            except StoreError as error:
-                if str(error) != told:  # a full disk is said once, not every second
-                    told = str(error)
-                    log.error("no sign of life: %s", told)  # noqa: TRY400
-            if self._ended.wait(BEAT_S):
-                break
-        if heart is not None:
-            heart.close()
+        while not self._ended.is_set():
+            pulse.beat(self._status(), now=True)
+            if pulse.failure and pulse.failure != told:  # a full disk is said once, not every second
+                log.error("no sign of life: %s", pulse.failure)
+            told = pulse.failure
+            self._ended.wait(BEAT_S)
+        pulse.close()
 
 
 async def serve(spec: SessionSpec) -> None:
@@ -140,8 +131,7 @@ def words(feed: Feed, server: FeedServer) -> dict[str, object]:
 
 def main(path: str) -> int:
     """Run a session's feed; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every clock otherwise
+    own_log("feeds")
     try:
         asyncio.run(serve(SessionSpec.read(path)))
     except WorkbenchError as error:
