@@ -5,13 +5,19 @@ session hangs on the kernel it was started from.
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from engine.desk.live_view import seconds
 from engine.desk.notebook import Date
+from engine.errors import WorkbenchError
 from engine.live.places import Places
+from engine.live.preflight import CheckResult
+from engine.live.reader import StoreReader
 from engine.live.spec import SessionSpec, load_session_params, make_spec
 from engine.market.clock import IST
 from engine.params import project_folder
@@ -48,10 +54,10 @@ class LiveSessionNotebook(_LiveNotebook):
         The user's id at the broker, for mode live only.
     confirmation : str or None
         The sentence that mode live asks for; never needed for paper or practice.
-    broker_root : str or None
-        Address of a practice exchange.
+    practice_exchange : str or None
+        Address of a practice exchange, e.g. "http://127.0.0.1:8100", as `workbench practice serve` tells it.
     feed_options : dict
-        Of the feed, e.g. where the practice exchange's ticker is.
+        Of the feed: {"speed": 60} where the day is played faster.
     """
 
     session: str
@@ -60,7 +66,7 @@ class LiveSessionNotebook(_LiveNotebook):
     date: Date | None
     account: str | None
     confirmation: str | None
-    broker_root: str | None
+    practice_exchange: str | None
     feed_options: dict[str, str | float | bool]
 
     @property
@@ -77,13 +83,15 @@ class LiveSessionNotebook(_LiveNotebook):
         given = dict(self.changes)
         if self.strategy_changes:
             given["strategy_changes"] = {**given.get("strategy_changes", {}), **self.strategy_changes}
+        root = self.practice_exchange.rstrip("/") if self.practice_exchange else None
+        served = {"rest_url": root, "ticker_url": root.replace("http", "ws", 1)} if root else {}
         return make_spec(
             load_session_params(self.session, **given),
             date=self.date or dt.datetime.now(IST).date(),
             data_folder=self.folder,
             account=self.account,
-            broker_root=self.broker_root,
-            feed_options=self.feed_options,
+            broker_root=root,
+            feed_options={**served, **self.feed_options},
         )
 
 
@@ -96,3 +104,73 @@ class ControlRoomNotebook(_LiveNotebook):
     def places(self) -> Places:
         """Where the account's files lie."""
         return Places(self.folder, self.account)
+
+
+class NotReadyError(WorkbenchError):
+    """The pre-flight failed; nothing was started."""
+
+
+def asked_for(spec: SessionSpec) -> pl.DataFrame:
+    """What a session would be, as a table of two columns."""
+    params = spec.params
+    rows = {
+        "mode": f"{spec.mode.upper()}: {'REAL MONEY' if spec.mode == 'live' else 'no real money'}",
+        "prices": f"{spec.feed}{', SIMULATED PRICES' if spec.simulated else ''}",
+        "account": spec.account,
+        "date": f"{spec.date:%a %d %b %Y}",
+        "strategy": f"{spec.session.strategy}, {params.underlying}, parameters {params.hash}",
+        "one R": f"Rs {params.r_value_rupees}, at most {params.max_lots} lots",
+        "positions": f"{_rail(params.max_positions)} (CE {_rail(params.max_ce_positions)}, PE {_rail(params.max_pe_positions)})",
+        "day ends at": f"+{_rail(params.daily_target_r)} R or -{_rail(params.daily_stop_r)} R, exit {params.forced_exit_time:%H:%M}",
+        "when stopped": {"leave": "stops stay at the broker", "flatten": "everything is closed first"}[
+            spec.session.on_sigterm
+        ],
+    }
+    return pl.DataFrame({"what": list(rows), "value": list(rows.values())})
+
+
+def _rail(value: object) -> str:
+    return "no limit" if value is None else str(value)
+
+
+def checked(results: Sequence[CheckResult]) -> pl.DataFrame:
+    """The pre-flight as a table."""
+    return pl.DataFrame(
+        {
+            "check": [each.name for each in results],
+            "state": [each.state for each in results],
+            "found": [each.what for each in results],
+            "do": [each.remedy for each in results],
+        }
+    )
+
+
+def refuse_unready(results: Sequence[CheckResult]) -> None:
+    """
+    Go on only if no check failed.
+
+    Raises
+    ------
+    NotReadyError
+        Naming every check that failed, and the remedy of the first.
+    """
+    failed = [each for each in results if each.state == "fail"]
+    if failed:
+        names = ", ".join(each.name for each in failed)
+        raise NotReadyError(
+            f"pre-flight failed: {names}; nothing was started. {failed[0].name}: {failed[0].what}; {failed[0].remedy}"
+        )
+
+
+def standing(places: Places) -> pl.DataFrame:
+    """Every process of a session and its last sign of life, and where its log lies."""
+    with StoreReader(places.database) as reader:
+        beats = reader.beats()
+    return pl.DataFrame(
+        {
+            "process": [beat.name for beat in beats],
+            "number": [str(beat.pid) for beat in beats],
+            "last sign": [seconds(beat.age_s()) for beat in beats],
+        },
+        schema={"process": pl.String, "number": pl.String, "last sign": pl.String},
+    )

@@ -7,6 +7,7 @@ what is new.
 import json
 import time
 from collections import deque
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Self
 
@@ -14,8 +15,6 @@ from engine.desk.live_view import Facts, Flattening, LiveView, Sign, view_of
 from engine.desk.live_words import LogLine, LogWords
 from engine.errors import ParamsError, WorkbenchError
 from engine.live.events import (
-    CommandAnswered,
-    CommandTaken,
     DecisionMade,
     Event,
     LatchChanged,
@@ -115,7 +114,6 @@ class LiveReading:
         self._lines: deque[LogLine] = deque(maxlen=LINES_KEPT)
         self._decisions: dict[str, DecisionMade] = {}
         self._flattening: Flattening | None = None
-        self._kills: set[int] = set()
 
     def _open(self) -> StoreReader:
         path = self.places.database
@@ -177,29 +175,17 @@ class LiveReading:
             self._decisions[fact.slot] = fact
         elif isinstance(fact, LatchChanged):
             self._note_latch(event.ts_ns, fact)
-        elif isinstance(fact, CommandTaken) and fact.verb == "kill":
-            self._kills.add(fact.command)
-        elif isinstance(fact, CommandAnswered):
-            self._note_answer(event.ts_ns, fact)
         line = self._words(event)
         if line is not None:
             self._lines.append(line)
-
-    def _note_answer(self, ts_ns: int, fact: CommandAnswered) -> None:
-        if fact.command in self._kills and fact.state == "done" and self._flattening is not None:
-            self._flattening = _with_end(self._flattening, ts_ns, fact.answer)
 
     def _note_latch(self, ts_ns: int, fact: LatchChanged) -> None:
         if fact.state == "FLATTENING":
             self._flattening = Flattening(fact.reason, fact.who, ts_ns, 0, "")
         elif fact.state == "ACTIVE":
             self._flattening = None
-        elif self._flattening is not None:
-            self._flattening = _with_end(self._flattening, ts_ns, fact.reason)
-
-
-def _with_end(one: Flattening, ts_ns: int, answer: str) -> Flattening:
-    return Flattening(one.reason, one.who, one.started_ns, one.ended_ns or ts_ns, answer)
+        elif self._flattening is not None and not self._flattening.ended_ns:  # HALTED is the proved end
+            self._flattening = replace(self._flattening, ended_ns=ts_ns, answer=fact.reason)
 
 
 def _sign(beat: Beat) -> Sign:

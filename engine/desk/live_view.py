@@ -50,7 +50,7 @@ class Flattening:
     who: str
     started_ns: int
     ended_ns: int
-    answer: str
+    answer: str  # reason of the latch's move to HALTED, which is the proof
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,9 @@ def view_of(facts: Facts) -> LiveView:
     feed = status.get("feed") or {}
     doubtful = ""
     if not ended and stale:
-        doubtful = "the runner gives no sign" if not facts.error else "the database cannot be read"
+        doubtful = "the database cannot be read" if facts.error else "the runner gives no sign"
+        if not facts.error and status.get("phase") == "done":
+            doubtful = "the session was stopped"
     elif not ended and day and not feed.get("fresh"):
         doubtful = str(feed.get("detail") or "the feed is not fresh")
     now_ns = int(status.get("now_ns") or 0)
@@ -320,8 +322,9 @@ def _light(facts: Facts, status: Mapping[str, Any], name: str, *, ended: bool) -
         told = status.get(name) or {}
         fine = bool(told.get("fresh" if name == "feed" else "up"))
         detail = str(told.get("detail") or "")
-        age = seconds(float(told.get("age_s") or 0.0))
-        return Light(name, "ok" if fine else "bad", detail if detail and not fine else f"{age}")
+        age = told.get("age_s")
+        words = "no word yet" if age is None else seconds(float(age))
+        return Light(name, "ok" if fine else "bad", detail or words if not fine else words)
     if name == "broker":
         return Light(name, "late" if "runner" in facts.signs else "off", "not known, runner silent")
     sign = facts.signs.get(name)

@@ -112,6 +112,7 @@ class Controls:
     ----------
     panel, flatten_row : widgets
     pause, resume, stop, kill, reason : widgets, for tests and scripts
+        `resume` asks for a reset while the latch is HALTED: after a KILL, say.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Controls:
         self._reading, self._turn, self._wake, self._clock = reading, turn, wake, clock
         self._asked: list[_Asked] = []
         self._complaint = ""
+        self._halted = False
         self._runner_age = float("inf")
         self._kill_began: float | None = None  # by this viewer's clock
         self._kill_took: float | None = None
@@ -132,7 +134,7 @@ class Controls:
         self.pause = self._plain("Pause entries", "pause", self._ask_pause)
         self.resume = self._plain("Resume", "play", self._ask_resume)
         self.reason = widgets.Text(
-            placeholder="why (needed to resume)", layout=widgets.Layout(width="190px", margin="2px")
+            placeholder="reason, to resume or reset", layout=widgets.Layout(width="190px", margin="2px")
         )
         self.how = widgets.Dropdown(
             options=[_LEAVE, _FLATTEN], value=_LEAVE, layout=widgets.Layout(width="190px", margin="2px")
@@ -170,6 +172,10 @@ class Controls:
     def show(self, view: LiveView) -> None:
         """Bring buttons, answers and progress up to date."""
         self._runner_age = view.stale_s
+        self._halted = view.latch is not None and view.latch.state == "HALTED"
+        words = "Reset latch" if self._halted else "Resume"
+        if self.resume.description != words:
+            self.resume.description = words
         for each in self._buttons():
             each.renew()
         self._show_flatten(view)
@@ -207,11 +213,12 @@ class Controls:
 
     def _ask_resume(self) -> None:
         reason = self.reason.value.strip()
+        verb = "reset" if self._halted else "resume"
         if not reason:
-            self._complaint = "resume needs a reason: write one beside the button"
+            self._complaint = f"{verb} needs a reason: write one beside the button"
             _set(self._told, self._answers())
             return
-        if self._ask("resume", {"reason": reason}):
+        if self._ask(verb, {"reason": reason}):
             self.reason.value = ""
 
     def _ask_stop(self) -> None:

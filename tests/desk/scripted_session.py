@@ -199,7 +199,7 @@ class ScriptedSession:
         for command in self.store.take_commands():
             latch = self.store.state.latch.state
             if command.verb == "pause":
-                self.store.set_latch("HALTED", "paused", "widget")
+                self.store.set_latch("REDUCING", "paused", "widget")
                 self.store.answer_command(command.id, "done", "no new entry until resumed")
             elif command.verb == "resume" and latch == "FLATTENING":
                 self.store.answer_command(

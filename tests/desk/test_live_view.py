@@ -229,6 +229,21 @@ def test_a_mute_feed_makes_prices_doubtful_and_its_light_bad(session, reading):
     assert (light(view, "feed").condition, light(view, "feed").words) == ("bad", "no tick for 9 s")
 
 
+def test_a_stopped_session_says_so(session, reading):
+    session.start_day()
+    session.beat(phase="done")
+    reading.view()
+    assert view_of(facts_with_runner(60.0, reading.facts)).prices_doubtful == "the session was stopped"
+
+
+def test_a_link_that_was_never_heard_is_not_called_fresh(session, reading):
+    session.start_day()
+    session.beat(feed={"fresh": False, "age_s": None, "detail": ""}, broker={"up": True, "age_s": None})
+    view = reading.view()
+    assert (light(view, "feed").condition, light(view, "feed").words) == ("bad", "no word yet")
+    assert light(view, "broker").words == "no word yet"
+
+
 def test_an_ended_day_is_over_not_stale(session, reading):
     session.start_day()
     session.beat()
@@ -340,12 +355,15 @@ def test_kill_is_seen_from_latch_to_proved_flat(session, reading):
     assert told.ended_ns - told.started_ns == 3_000_000_000
 
 
-def test_a_refused_kill_is_no_proof(session, reading):
+@pytest.mark.parametrize(
+    ("state", "words"), [("refused", "one is running"), ("done", "latched, not proved flat yet")]
+)
+def test_the_answer_of_a_kill_is_no_proof(session, reading, state, words):
     session.start_day()
     session.store.set_latch("FLATTENING", "first", "trader")
     number = submit_command(session.places.database, "cli", "kill", {})
     session.store.take_commands()
-    session.store.answer_command(number, "refused", "one is running")
+    session.store.answer_command(number, state, words)
     assert reading.view().flattening.ended_ns == 0
 
 

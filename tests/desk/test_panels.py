@@ -295,6 +295,26 @@ def test_kill_shows_progress_until_proved_flat_and_the_seconds(session, room, ha
     assert "data-kill='done'" in shown(room)
 
 
+def test_a_done_kill_without_proof_goes_on(session, room):
+    session.short(1, CALL)
+    kill(room)
+    session.store.take_commands()
+    session.store.set_latch("FLATTENING", "x", "widget")
+    session.store.answer_command(1, "done", "latched FLATTENING, not proved flat yet")
+    room.refresh()
+    assert "data-kill='running'" in shown(room)
+    assert "not proved flat yet" in words(room)
+
+
+def test_resume_button_resets_a_halted_latch(session, room):
+    session.store.set_latch("HALTED", "proved flat", "runner")
+    room.refresh()
+    assert room.controls.resume.description == "Reset latch"
+    room.controls.reason.value = "looked at it"
+    room.controls.resume.click()
+    assert commands(session) == [("widget", "reset", '{"reason":"looked at it"}')]
+
+
 def test_flat_in_the_log_alone_is_not_called_proved(session, room):
     session.short(1, CALL)
     kill(room)

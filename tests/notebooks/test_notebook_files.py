@@ -7,7 +7,7 @@ import jupytext
 import nbformat
 import pytest
 
-from engine.desk import notebook
+from engine.desk import live_notebook, notebook
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 MODELS = {
@@ -15,6 +15,8 @@ MODELS = {
     "02_swings": notebook.SwingsNotebook,
     "03_filters": notebook.FiltersNotebook,
     "04_backtest": notebook.BacktestNotebook,
+    "10_live_session": live_notebook.LiveSessionNotebook,
+    "11_control_room": live_notebook.ControlRoomNotebook,
 }
 
 
