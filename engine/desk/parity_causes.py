@@ -210,24 +210,20 @@ class Causes:
         return self._left_late(ours, theirs, lives)
 
     def _left_late(self, ours: TradeRow, theirs: TradeRow, lives: Sequence[Life]) -> Found | None:
+        for life in lives:
+            # it stood only after the moment at which the backtest's was met, or on the way to it
+            late = life.stood_ns > ours.entry_ns or (self.latency_ms and life.stood_ns)
+            missed = theirs.reason in _STOPS and theirs.exit_ns - life.stood_ns <= NEXT_MOMENT_NS
+            if life.order.leg == "stop" and late and missed:
+                return "exit_latency", f"the stop stood from {_clock(life.stood_ns)}"
         last = max(lives, key=lambda life: max((at for at, _, _ in life.fills), default=0), default=None)
-        if last is None or not last.fills:
+        if last is None or not last.fills or (last.order.leg == "stop" and not last.made_market_ns):
             return None
-        by_stop = last.order.leg == "stop" and not last.made_market_ns
         asked = last.made_market_ns or last.asked_ns
         took = ours.exit_ns - asked
         apart = abs(ours.exit_ns - theirs.exit_ns)
-        if not by_stop and apart > max(took, 0) + self.latency_ms * MS_NS + MINUTE_NS:
+        if apart > max(took, 0) + self.latency_ms * MS_NS + MINUTE_NS:
             return None  # further than what was on its way
-        if by_stop:
-            if last.stood_ns <= ours.entry_ns and not self.latency_ms:
-                return None
-            if min(ours.exit_ns, theirs.exit_ns) - max(last.stood_ns, ours.entry_ns) > NEXT_MOMENT_NS:
-                return None  # it stood long before
-            return (
-                "exit_latency",
-                f"the stop stood from {_clock(last.stood_ns)}, the entry filled {_clock(ours.entry_ns)}",
-            )
         if took >= SECOND_NS or self.latency_ms:
             told = f"{took / SECOND_NS:.0f} s" if took >= SECOND_NS else f"{self.latency_ms} ms"
             return "exit_latency", f"asked for at {_clock(asked)}, on its way for {told}"

@@ -176,9 +176,13 @@ class Evidence:
     # ---- the log ----
 
     def moment(self, event: Event) -> int:
-        """When an event happened at the exchange: its own time where the log is kept in it, else the last known."""
-        inside = self.ours.open_ns - HALF_DAY_NS < event.ts_ns < self.close_ns + HALF_DAY_NS
-        return event.ts_ns if inside else self._now
+        """
+        When an event happened at the exchange: its own time where the log is kept in it, never before the last known.
+
+        A runner of a played day does not know its time until the feed has told it.
+        """
+        inside = event.ts_ns < self.close_ns + HALF_DAY_NS
+        return max(event.ts_ns, self._now) if inside else self._now
 
     def _read(self) -> None:
         before = self.ours.open_ns
