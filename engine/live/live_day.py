@@ -313,7 +313,10 @@ class LiveDay:
         on_time = getattr(self.broker, "on_time", None)
         if on_time is not None:
             on_time(tick.ns)
-        self.trader.tell(Timer(tick.ns))
+        if isinstance(tick.speed, str):
+            await self.trader.settle()  # what this moment filled is booked before it is judged
+        # a minute's end still belongs to it: what is due at the next one meets that one's first price
+        self.trader.tell(Timer(tick.ns - tick.closes))
         if tick.closes:
             await self._close_minutes(self.open_ns + (tick.minute + 1) * MINUTE_NS + GRACE_NS)
         if isinstance(tick.speed, str):

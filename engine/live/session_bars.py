@@ -15,6 +15,10 @@ from engine.strategy.closed_minute import take_minute
 from engine.strategy.swing_break import NOBODY, close_minute
 
 
+UNBOOKED_NS = 5_000_000_000
+"""A fill whose price is not told for so long is valued at the last price after all."""
+
+
 def close(state: SessionState, event: BarsClosed) -> None:
     """Take in one closed minute and act on it."""
     minute = event.minute
@@ -47,7 +51,18 @@ def close(state: SessionState, event: BarsClosed) -> None:
 
 
 def judge_loss(state: SessionState) -> None:
-    """The day's loss limit, at the last traded prices."""
+    """
+    The day's loss limit, at the last traded prices.
+
+    Not between the report that an order has filled and the trade that tells its price: valued at the last price, a
+    stop that filled better than the market stands now would look like a loss that nobody has.
+    """
+    if any(short.unbooked for short in state.shorts.values()):
+        state.unbooked_ns = state.unbooked_ns or state.now_ns
+        if state.now_ns - state.unbooked_ns < UNBOOKED_NS:
+            return
+    else:
+        state.unbooked_ns = 0
     if state.day_latch == 0 and loss_reached(state.day_paise(), state.plan.limits):
         latch(state, LATCHED_STOP)
 

@@ -175,6 +175,11 @@ class Short:
         """Every told fill is booked and nothing is open."""
         return 0 < self.sold == self.bought and self.told <= self.sold
 
+    @property
+    def unbooked(self) -> bool:
+        """Whether a fill was told whose trade is still on its way."""
+        return self.told > self.sold or self.stop_told + self.exit_told > self.bought
+
     def pnl(self, mark: int) -> int:
         """Paise before charges with what is open valued at `mark` ticks."""
         return short_pnl(self.sold_value, self.bought_value + (self.sold - self.bought) * mark, 1)
@@ -233,6 +238,7 @@ class SessionState:
     day_latch: int = 0  # place in fills.LATCHES
     latch: LatchState = "ACTIVE"
     feed_fresh: bool = True
+    unbooked_ns: int = 0  # since when the price of a fill has been unknown; 0 = none is
     withdrawn: dict[int, int] = field(default_factory=dict)  # contract -> when its entry order ended, ns
     cycles: dict[int, list[int]] = field(default_factory=dict)  # contract -> moments of churn, ns
     outbox: list[Intent] = field(default_factory=list)
