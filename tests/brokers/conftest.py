@@ -14,10 +14,15 @@ DATE = dt.date(2026, 9, 1)
 
 
 @pytest.fixture(scope="session")
-def played_day(tmp_path_factory):
+def played_lake(tmp_path_factory):
     lake = Lake(tmp_path_factory.mktemp("brokers-data"))
     ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=5)
-    return load_practice_day(lake, "NIFTY", DATE)
+    return lake
+
+
+@pytest.fixture(scope="session")
+def played_day(played_lake):
+    return load_practice_day(played_lake, "NIFTY", DATE)
 
 
 @pytest.fixture

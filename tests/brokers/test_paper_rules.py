@@ -166,6 +166,16 @@ def test_a_request_takes_effect_after_the_latency(slow):
     assert slow.order(order_id).status is OrderStatus.CANCELLED
 
 
+def test_what_is_due_arrives_before_the_ticks_of_a_played_moment_although_its_clock_comes_after(slow):
+    slow.day.play()
+    order_id = slow.place("SELL", "LIMIT", limit=slow.last + 100)
+    tick = np.zeros(1, TICK)
+    tick["exchange_ns"], tick["price"] = slow.day.clock.wall_ns() + 20_000 * MS, slow.last + 100
+    tick["instrument"] = slow.place_of
+    slow.broker.on_ticks(tick, slow.day.clock.wall_ns())
+    assert slow.order(order_id).status is OrderStatus.COMPLETE
+
+
 def test_a_price_that_ran_through_the_trigger_meanwhile_rejects_the_stop(slow):
     order_id = slow.place("SELL", "SL", slow.last - 5, slow.last - 60)
     slow.day.trade(slow.place_of, slow.last - 6)

@@ -7,7 +7,6 @@ where its prices come from: Kite, the practice exchange, or the day that is repl
 import datetime as dt
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from engine.live.brokers.base import Contract
 from engine.live.brokers.kite import KiteBroker
@@ -17,13 +16,13 @@ from engine.live.brokers.paper_exchange import PaperRules
 from engine.live.brokers.paper_market import BarRange
 from engine.live.brokers.paper_on_feed import PaperOnFeed
 from engine.live.clocks import Clock
+from engine.live.feeds.kite import env_file_of
 from engine.live.feeds.replay import open_script
 from engine.live.feeds.script import LakeScript, RecordingScript, Script
 from engine.live.spec import SessionSpec
 from engine.market.clock import from_ns
 from engine.market.contracts import lot_size
 from engine.market.prices import TICKS_PER_RUPEE
-from engine.params import project_folder
 
 BASIS_POINTS_PER_PERCENT = 100
 
@@ -93,9 +92,7 @@ def _rules(spec: SessionSpec, script: Script | None) -> PaperRules:
 
 
 def _kite(spec: SessionSpec, clock: Clock, root: str | None) -> KiteBroker:
-    told = spec.feed_options.get("env_file")
-    usual = spec.places.folder if spec.feed == "practice" else project_folder()
-    secrets = read_secrets(Path(str(told)) if told else usual / ".env", os.environ)
+    secrets = read_secrets(env_file_of(spec), os.environ)
     return KiteBroker(secrets.api_key, secrets.token(from_ns(clock.wall_ns())), root=root)
 
 

@@ -121,7 +121,8 @@ class PaperBroker:
         ticks : TICK[n]
             `instrument` counts the followed contracts.
         at_ns : int
-            The moment, UTC: of a paced feed its own time, else the wall clock.
+            The moment, UTC: of a paced feed its own time, else the wall clock. Ticks of a played day come before its
+            clock has said so; there the newest tick's own time counts if it is later.
         past : bool
             They are told again after a restart: an order meets only those after its own last change.
 
@@ -130,6 +131,8 @@ class PaperBroker:
         PaperBookError
             If what happened cannot be written; nobody was told. The broker answers nothing any more.
         """
+        if self._market.moments and len(ticks):
+            at_ns = max(at_ns, int(ticks["exchange_ns"].max()))
         self._bring_to(at_ns)
         self._exchange.see(ticks, past=past)
         self._commit()

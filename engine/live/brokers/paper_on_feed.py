@@ -130,8 +130,7 @@ class PaperOnFeed(PaperBroker):
             case PastBegins() | PastEnds():
                 self._past = isinstance(message, PastBegins)
             case Ticks(ticks=ticks):
-                at_ns = int(ticks["exchange_ns"].max()) if self._paced else self._heard.wall_ns()
-                self.on_ticks(ticks, at_ns, past=self._past)
+                self.on_ticks(ticks, 0 if self._paced else self._heard.wall_ns(), past=self._past)
                 self._prices.set()
             case Index(last=last):
                 self.on_index(last)
