@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.live import live
 from engine.cli.options import DataFolder, Day, End, Filters, Json, ParamsName, Set, Source, Start, Underlying
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ practice = typer.Typer(help="A practice exchange that speaks Kite Connect.", no_
 app.add_typer(practice, name="practice")
 login = typer.Typer(help="Log in to a broker for today.", no_args_is_help=True)
 app.add_typer(login, name="login")
+app.add_typer(live, name="live")
 data = typer.Typer(help="The lake of trading days: import, list, check, simulate.", no_args_is_help=True)
 app.add_typer(data, name="data")
 

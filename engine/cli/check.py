@@ -53,7 +53,7 @@ def run_check(
     """
     from engine.live.preflight import all_well, preflight
 
-    spec = _spec(session, changes, root, account, day, data_folder)
+    spec = session_spec(session, changes, root, account, day, data_folder)
     with progress("check", quiet=as_json) as step:
         results = preflight(spec, progress=step)
     well = all_well(results)
@@ -84,7 +84,7 @@ def session_params(name: str, changes: list[str] | None) -> "SessionParams":
     return params.model_copy(update={"strategy_changes": {**params.strategy_changes, **others}})
 
 
-def _spec(
+def session_spec(
     session: str,
     changes: list[str] | None,
     root: str | None,
@@ -92,6 +92,11 @@ def _spec(
     day: str | None,
     data_folder: Path | None,
 ) -> "SessionSpec":
+    """
+    The session that a command line means; parameters and errors as `run_check`.
+
+    Without a day it is today's, or the one that the practice exchange at `root` plays.
+    """
     from engine.live.spec import make_spec
     from engine.market.clock import IST
     from engine.params import project_folder

@@ -188,25 +188,12 @@ async def close_everything(
             if error.failure == "lost_lease":
                 raise
             tell("error", f"the latch could not be written: {error}")
-    with StoreReader(store.path) as reader:
-        started = reader.events(kinds=("SessionStarted",), limit=-1)[-1].fact
-    assert isinstance(started, SessionStarted)
-    rails = Rails(
-        started.date,
-        started.lot_size,
-        freeze_quantity(started.underlying, started.date),
-        limits_for(spec.params),
-        spec.session.max_order_value_rupees * PAISE_PER_RUPEE,
-    )
-    symbols = tuple(sorted({order.symbol for order in store.state.orders.values()}))
-    plan = plan_from_log(spec, started, symbols)
     why = "the broker could not be asked"
     while True:
         broker: Broker | None = None
         try:
             broker = make_broker()
-            gateway = Gateway(store, broker, clock, rails, lambda _symbol: None, rules)
-            trader = Trader(plan, store, gateway, clock, alert=tell)
+            trader = _trader(spec, store, broker, clock, tell, rules)
             rest_s = (deadline - clock.monotonic_ns()) / 1e9
             held = await _close(trader, reason, max(rest_s, 1.0))
             return Closing(True, time.monotonic() - began, held)
@@ -225,8 +212,27 @@ async def close_everything(
         await clock.sleep_ns(seconds(_AGAIN_S))
 
 
-class _NotFlatError(WorkbenchError):
-    """The time was over before the broker proved flat."""
+def _trader(
+    spec: SessionSpec, store: Store, broker: Broker, clock: Clock, tell: Tell, rules: Rules | None
+) -> Trader:
+    """A trader that never starts its session: it knows the books, and decides nothing."""
+    with StoreReader(store.path) as reader:
+        started = reader.events(kinds=("SessionStarted",), limit=-1)[-1].fact
+    assert isinstance(started, SessionStarted)
+    rails = Rails(
+        started.date,
+        started.lot_size,
+        freeze_quantity(started.underlying, started.date),
+        limits_for(spec.params),
+        spec.session.max_order_value_rupees * PAISE_PER_RUPEE,
+    )
+    symbols = tuple(sorted({order.symbol for order in store.state.orders.values()}))
+    gateway = Gateway(store, broker, clock, rails, lambda _symbol: None, rules)
+    return Trader(plan_from_log(spec, started, symbols), store, gateway, clock, alert=tell)
+
+
+class NotFlatError(WorkbenchError):
+    """The broker does not prove flat."""
 
 
 async def _close(trader: Trader, reason: str, within_s: float) -> int:
@@ -245,7 +251,7 @@ async def _close(trader: Trader, reason: str, within_s: float) -> int:
             break
         if clock.monotonic_ns() >= deadline:
             reasons = [f"position {one.position}: {one.reason}" for one in closed if not one.flat]
-            raise _NotFlatError(
+            raise NotFlatError(
                 "; ".join(reasons) or "orders, trades and positions of the broker do not agree yet"
             )
         await clock.sleep_ns(seconds(gateway.rules.poll_s))
@@ -280,3 +286,34 @@ def run_closing(spec: SessionSpec, make_broker: Callable[[], Broker], reason: st
                 spec, store, make_broker, reason, tell, within_s=spec.session.flatten_within_seconds
             )
         )
+
+
+def reset_latch(spec: SessionSpec, make_broker: Callable[[], Broker], reason: str, who: str) -> None:
+    """
+    Without a runner: set the latch back to ACTIVE and take the kill flag away, if the broker shows flat.
+
+    Raises
+    ------
+    NotFlatError
+        If it does not show that.
+    LeaseHeldError, StoreError, BrokerError
+        If the account is in use, the log cannot be written, or the broker does not answer.
+    """
+    with Store.open(spec.places.database, spec.account) as store:
+        if store.state.today is not None and not asyncio.run(_shows_flat(spec, store, make_broker)):
+            raise NotFlatError(
+                "the broker does not show flat, so nothing was reset; close everything first: workbench live kill"
+            )
+        spec.places.kill_flag.unlink(missing_ok=True)
+        if store.state.latch.state != "ACTIVE":
+            store.set_latch("ACTIVE", reason, who, reset=True)
+
+
+async def _shows_flat(spec: SessionSpec, store: Store, make_broker: Callable[[], Broker]) -> bool:
+    broker = make_broker()
+    try:
+        trader = _trader(spec, store, broker, SystemClock(), lambda _level, _text: None, None)
+        await trader.gateway.recover(_AGAIN_S)
+        return await Reconciler(trader).proves_flat()
+    finally:
+        await broker.close()

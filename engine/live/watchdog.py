@@ -111,6 +111,7 @@ class Watchdog:
         self._began: dict[str, float] = {}  # what has been so since when, monotonic s
         self._told: dict[str, float] = {}
         self._verdict = Verdict.WAIT
+        self._obeyed = False  # the latch has been FLATTENING since the kill flag came
         self._asked_to_end = False
         self._phase: Literal["watching", "closing", "closed"] = "watching"
 
@@ -157,6 +158,10 @@ class Watchdog:
         supervisor = self._supervisor((beats or {}).get(SUPERVISOR))
         up_s = (time.monotonic_ns() - known.runner_up_ns) / 1e9
         flag_s = self._since("flag", self._places.kill_flag.exists())
+        if beats is not None and known.latch == "FLATTENING":
+            self._obeyed = flag_s is not None
+        elif flag_s is None:
+            self._obeyed = False
         ours = beat is not None and known.runner is not None and beat.pid == known.runner.pid
         return Seen(
             runner=state,
@@ -169,7 +174,7 @@ class Watchdog:
             supervisor=supervisor,
             alone_s=self._since("alone", supervisor == "gone") or 0.0,
             flag_s=flag_s if flag_s is None or state != "lives" else min(flag_s, up_s),
-            latch=known.latch if beats is not None else None,
+            latch="FLATTENING" if self._obeyed else known.latch if beats is not None else None,
         )
 
     def _since(self, what: str, holds: bool) -> float | None:
