@@ -116,7 +116,7 @@ def tell(made: "Rehearsal") -> None:
                 ("decisions", found.decisions, f"{len(made.backtest.decisions)}  ({'equal row for row' if found.decisions_equal else 'DIFFERENT'})"),
                 ("fills", found.fills, ""),
                 ("flat at the end", "yes" if made.flat else "NO", "by the exchange's own account"),
-                ("runner starts", made.restarts, ""),
+                ("runner restarts", made.restarts, ""),
                 ("tick to decision", latency, ""),
                 ("time", f"{made.seconds:.1f} s", ""),
             ],

@@ -220,12 +220,12 @@ class Causes:
         if last is None or not last.fills or (last.order.leg == "stop" and not last.made_market_ns):
             return None
         asked = last.made_market_ns or last.asked_ns
-        took = ours.exit_ns - asked
+        took = max(at for at, _, _ in last.fills) - asked
         apart = abs(ours.exit_ns - theirs.exit_ns)
         if apart > max(took, 0) + self.latency_ms * MS_NS + MINUTE_NS:
             return None  # further than what was on its way
-        if took >= SECOND_NS or self.latency_ms:
-            told = f"{took / SECOND_NS:.0f} s" if took >= SECOND_NS else f"{self.latency_ms} ms"
+        if took >= MS_NS or self.latency_ms:
+            told = f"{took // MS_NS if took >= MS_NS else self.latency_ms} ms"
             return "exit_latency", f"asked for at {_clock(asked)}, on its way for {told}"
         return None
 

@@ -11,10 +11,13 @@ from dataclasses import astuple, dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+
 from engine.backtest.outcome import DayOutcome, moment_ms
 from engine.errors import DataError
+from engine.execution.bar_path import MINUTE_MS, MOMENTS
 from engine.execution.decisions import VERDICTS
-from engine.execution.ledger import EXIT_REASONS
+from engine.execution.ledger import DAY_TARGET, EXIT_REASONS
 from engine.live.events import DecisionMade, Event, IntentPrepared, SessionStarted
 from engine.live.projections import replay
 from engine.live.reader import StoreReader
@@ -155,7 +158,11 @@ def backtest_day(outcome: DayOutcome, open_ns: int | None = None) -> BacktestDay
     opened = open_ns_of(outcome.date) if open_ns is None else open_ns
     done = outcome.trades[~outcome.trades["invalid"]]
     entry = opened + moment_ms(done["entry_minute"], done["entry_moment"]) * MS_NS
-    exit_ = opened + moment_ms(done["exit_minute"], done["exit_moment"]) * MS_NS
+    # the day's target is judged when the minute has closed, so what it sells out at that close goes at the minute's end
+    at_close = (done["reason"] == DAY_TARGET) & (done["exit_moment"] == MOMENTS - 1)
+    exit_ms = np.where(at_close, (done["exit_minute"].astype(np.int64) + 1) * MINUTE_MS,
+                       moment_ms(done["exit_minute"], done["exit_moment"]))  # fmt: skip
+    exit_ = opened + exit_ms * MS_NS
     trades = [
         TradeRow(
             symbol=outcome.symbols[trade["contract"]],

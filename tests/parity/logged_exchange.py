@@ -7,7 +7,7 @@ from live.exchange_for_session import OPEN_NS, Exchange
 from engine.execution.bar_path import MINUTE_MS
 from engine.execution.matching import BUY, inside_bar, slipped
 from engine.live import events as e
-from engine.live.session_inputs import RequestRefused
+from engine.live.session_inputs import BarsClosed, RequestRefused
 from engine.live.session_intents import (
     CancelOrder,
     ExitPosition,
@@ -179,6 +179,8 @@ class LoggedExchange(Exchange):
         super().trade(order, leg, quantity, price)
 
     def tell(self, event):
+        if isinstance(event, BarsClosed):
+            self.ms = (event.minute + 1) * MINUTE_MS
         if isinstance(event, RequestRefused) and event.request != "cancel":
             standing = self.entries.get(event.position)
             entry = self.state.entries[event.position]
