@@ -31,6 +31,8 @@ from engine.live.brokers.kite_token import (
     read_secrets,
     write_token,
 )
+from engine.live.places import Places
+from engine.live.spec import PRACTICE_ACCOUNT
 from engine.market.clock import IST
 from engine.params import project_folder
 
@@ -67,7 +69,7 @@ def run_login(
     redirect_url : str, optional
         Of the app in Kite's developer console; on 127.0.0.1 this command listens there.
     env_file : Path, optional
-        Default: `.env` of the project.
+        Default: `.env` of the project; with `root` that of the practice account, so that neither sees the other's.
     wait_s : float
         How long the listener waits.
 
@@ -80,7 +82,7 @@ def run_login(
     BrokerAuth, BrokerUnknown, BrokerBusy, BrokerRefused
         If Kite does not take it.
     """
-    file = env_file or project_folder() / ".env"
+    file = env_file or _usual_file(root)
     known = read_secrets(file, os.environ)
     if not known.api_secret:
         raise LoginError(f"{API_SECRET} is neither in the environment nor in {file}; put it there")
@@ -105,6 +107,15 @@ def run_login(
             Text("KITE_ACCESS_TOKEN of the environment hides it; unset that", style="bold yellow"),
             highlight=False,
         )
+
+
+def _usual_file(root: str | None) -> Path:
+    """Where a session finds the token (`SessionSpec.env_file`)."""
+    if root is None:
+        return project_folder() / ".env"
+    folder = Places(project_folder() / "data", PRACTICE_ACCOUNT).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / ".env"
 
 
 def _token_of_person(page: str, browser: bool, redirect_url: str | None, wait_s: float, as_json: bool) -> str:

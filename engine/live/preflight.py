@@ -18,7 +18,6 @@ from engine.live import preflight_broker, preflight_machine, preflight_session
 from engine.live.preflight_case import Case, Check, CheckResult, Finding, Learned
 from engine.live.spec import SessionSpec
 from engine.market.clock import IST
-from engine.params import project_folder
 
 __all__ = ["CheckResult", "all_well", "preflight"]
 
@@ -46,7 +45,7 @@ def preflight(
     spec : SessionSpec
         Of the session that is to start; it need not be written.
     env_file : Path, optional
-        Where secrets stand that the environment does not hold; by default `.env` of the project.
+        Where secrets stand that the environment does not hold; by default `spec.env_file`.
     environ : mapping, optional
         By default `os.environ`.
     checks : tuple of Check
@@ -62,7 +61,7 @@ def preflight(
     told = spec.feed_options.get("env_file")
     case = Case(
         spec=spec,
-        env_file=env_file or (Path(str(told)) if told else project_folder() / ".env"),
+        env_file=env_file or (Path(str(told)) if told else spec.env_file),
         environ=os.environ if environ is None else environ,
         now=dt.datetime.now(IST),
         learned=Learned(),

@@ -147,6 +147,7 @@ def test_process_begins_at_todays_start_goes_on_after_a_kill_and_tells_the_end(
     assert TOKEN not in words
     assert "/hook" not in words
     assert "Session of 2026-11-20 ended" in words
+    assert words.count("Session of 2026-11-20 started") == 1
 
 
 def forget_heartbeats(spec):
