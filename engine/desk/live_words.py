@@ -265,6 +265,8 @@ def reason_words(date: dt.date, fact: e.DecisionMade) -> str:
 
 
 def _qualified(fact: e.DecisionMade) -> str:
+    if not fact.candidates:
+        return "no candidates"
     return f"{fact.qualified or 'none'} of {fact.candidates} candidates qualif{'ies' if fact.qualified == 1 else 'y'}"
 
 

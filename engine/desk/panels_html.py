@@ -188,7 +188,10 @@ def day_money(view: LiveView) -> str:
 def slot(line: SlotLine) -> str:
     """Best CE or PE, how many candidates there were, and the reason."""
     since = f" <span class='cr-small'>since {line.since}</span>" if line.since else ""
-    head = f"<h4>Best {line.slot} · {line.qualified} of {line.candidates} candidates qualify</h4>"
+    counted = (
+        f"{line.qualified} of {line.candidates} candidates qualify" if line.candidates else "no candidates"
+    )
+    head = f"<h4>Best {line.slot} · {counted}</h4>"
     if not line.wanted:
         return f"{head}<div class='cr-none'>{html.escape(line.words)}{since}</div>"
     lots = f"{line.lots} lot{'s' if line.lots > 1 else ''}"
