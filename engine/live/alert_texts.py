@@ -143,6 +143,8 @@ class Teller:
                         f"broker {fact.theirs or '-'}{detail}"
                     ),
                 )
+            case e.Noticed(level=level, text=text):
+                return level, text
             case e.JournalMerged() as fact:
                 return (
                     "error" if fact.refused else "warning",
@@ -184,7 +186,9 @@ class Teller:
             case e.OrderUpdated():
                 return self._updated(fact, before.orders[fact.tag])
             case e.RequestAnswered(request="modify"):
-                return self._modified(fact)
+                return self._modified(fact, before.orders[fact.tag])
+            case e.OutsideFill():
+                return self._filled_outside(fact)
             case e.FillBooked():
                 return self._filled(fact)
         return None
@@ -224,12 +228,13 @@ class Teller:
             )
         return None
 
-    def _modified(self, fact: e.RequestAnswered) -> _Said:
+    def _modified(self, fact: e.RequestAnswered, was: Order) -> _Said:
         order = self._state.orders[fact.tag]
         if order.leg == "entry":
             return None  # entries follow the market every minute
         if fact.outcome == "confirmed":
-            return "info", f"{order.leg.capitalize()} moved: {self._order(fact.tag)}"
+            purpose = f"; now {order.reason}" if order.reason != was.reason else ""
+            return "info", f"{order.leg.capitalize()} moved: {self._order(fact.tag)}{purpose}"
         return (
             "warning",
             f"{order.leg.capitalize()} NOT moved ({fact.outcome}): {self._order(fact.tag)}; {fact.reason}",
@@ -247,6 +252,15 @@ class Teller:
         held = f"{-position.net} short" if position.net < 0 else f"{position.net} LONG"
         level: Level = "error" if position.net > 0 else "info"
         return level, f"{text}; now {held}"
+
+    def _filled_outside(self, fact: e.OutsideFill) -> _Said:
+        position = self._state.positions[fact.position]
+        verb = "sold" if fact.side == "SELL" else "bought"
+        after = self._closed(position) if position.net == 0 else f"{-position.net} are still short"
+        return (
+            "error",
+            f"Somebody else {verb} {fact.quantity} {fact.symbol} at {_price(fact.price)}, of ours. {after}",
+        )
 
     def _closed(self, position: Position) -> str:
         minutes = (position.closed_ns - position.opened_ns) // NS_PER_MINUTE

@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from store_facts import DATE, fill, intent, session, short, update
+from store_facts import DATE, ONE_OF_EACH, fill, intent, session, short, update
 
 from engine.live import events as e
 from engine.live.alert_texts import Teller, money
@@ -148,6 +148,35 @@ def test_trouble_is_told_with_its_level(fact, level, words):
     assert told.kind == type(fact).__name__
     assert told.level == level
     assert words in told.text
+
+
+def test_fill_of_somebody_else_is_an_error_with_what_is_left():
+    bought = e.OutsideFill(
+        position=1, order_id="b", trade_id="b1", symbol="NIFTY24NOV2624000CE", side="BUY", quantity=65, price=2100,
+        time_ns=5,
+    )  # fmt: skip
+    told = last(session(), *short(), bought)
+    assert told.level == "error"
+    assert "Somebody else bought 65 NIFTY24NOV2624000CE at Rs 105.00, of ours. Position closed" in told.text
+
+
+def test_stop_that_becomes_the_exit_says_so():
+    change = e.ModifyPrepared(
+        tag="S1", quantity=65, trigger=0, limit=2210, order_type="LIMIT", reason="forced_exit"
+    )
+    answer = e.RequestAnswered(tag="S1", request="modify", outcome="confirmed", reason="")
+    text = last(session(), *short(), change, answer).text
+    assert "Stop moved: BUY 65 NIFTY24NOV2624000CE limit Rs 110.50; now forced_exit" in text
+
+
+def test_every_kind_of_event_is_told_or_silent_on_purpose():
+    silent = {
+        "CancelPrepared", "CommandTaken", "DecisionMade", "IntentSent", "ModifyPrepared", "OrderUpdated",
+        "ReconcileDone", "RunnerStarted", "StopPlanned",
+    }  # fmt: skip
+    told = {message.kind for message in heard(*ONE_OF_EACH, e.Noticed(level="info", text="t"))}
+    assert told & silent == set()
+    assert told | silent | {"OutsideFill", "RequestAnswered"} == set(e.KINDS)  # these two: see above
 
 
 @pytest.mark.parametrize(("state", "level"), [("done", "info"), ("refused", "warning")])
