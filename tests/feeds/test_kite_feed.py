@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import websockets
 
+from engine.live.brokers.kite_token import KiteSecrets, write_token
 from engine.live.feeds import kite as module
 from engine.live.feeds.kite import KiteFeed, LinkRules
 from engine.live.feeds.server import FeedServer
@@ -241,3 +242,31 @@ def test_without_a_login_nothing_is_tried(tmp_path, monkeypatch):
         assert "workbench login kite" in told[-1].detail
 
     asyncio.run(story())
+
+
+def test_after_a_refusal_the_file_s_good_login_is_used_and_a_dead_one_never(tmp_path, monkeypatch):
+    monkeypatch.setenv("KITE_API_KEY", "key")
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "of the environment")
+    path = tmp_path / ".env"
+    feed = KiteFeed(DATE, env_file=path)
+    now = dt.datetime.now(IST)
+
+    def written(token, dies):
+        write_token(path, KiteSecrets("key", None, token, dies))
+        return feed._secrets().access_token
+
+    assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
+    feed._refused.add("of the environment")
+    assert written("of the file", now + dt.timedelta(hours=1)) == "of the file"
+    assert written("dead", now - dt.timedelta(hours=1)) == "of the environment"
+    feed._refused.add("of the file")
+    assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
+
+
+def test_the_link_is_up_with_the_very_first_tick(run):
+    async def story(vendor, feed, told):
+        await vendor.send(TOKENS[:1])
+        await true(lambda: feed.confirmed == 1)
+        assert told[-1] == Status("up", "", 5, 1)  # not only when the link is looked at next
+
+    run(story, LinkRules(watch_s=30))

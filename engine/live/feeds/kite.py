@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 ENV_FILE = ".env"
 MODE = "full"
 """Of options and index: the only one that tells the exchange's time."""
-REFUSED = "403"
+REFUSED = "(403"
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ class KiteFeed:
         self._refused: set[str] = set()
         self._exchange_ns = 0  # newest time heard
         self._held: list[ClockTick] | None = None
+        self._holding: asyncio.TimerHandle | None = None
         self._clock: tuple[int, int] = (-1, 0)
 
     def wanted(self, subscription: Subscription) -> None:
@@ -208,7 +209,7 @@ class KiteFeed:
         self._trouble = ""
         self._held = []
         self._ask([*self._tokens.tolist(), *([self._index[1]] if self._index else [])])
-        asyncio.get_running_loop().call_later(self.rules.hold_s, self._release)
+        self._holding = asyncio.get_running_loop().call_later(self.rules.hold_s, self._release)
         self._tell("stale", "connected; waiting for the first tick")
 
     def over(self, reason: str) -> None:
@@ -266,14 +267,15 @@ class KiteFeed:
                 await watching
 
     def _secrets(self) -> KiteSecrets:
-        """The login to use: the environment's, or the file's once the environment's was refused."""
+        """The login to use: the environment's, or a good one of the file once the environment's was refused."""
         secrets = read_secrets(self._env_file, os.environ)
-        if secrets.access_token is None or secrets.access_token in self._refused:
+        if secrets.access_token in self._refused:
             plain = {
                 name: told for name, told in os.environ.items() if name not in {ACCESS_TOKEN, TOKEN_DIES}
             }
             newer = read_secrets(self._env_file, plain)
-            if newer.access_token is not None:
+            dead = newer.dies is not None and newer.dies <= dt.datetime.now(IST)
+            if newer.access_token and newer.access_token not in self._refused and not dead:
                 return newer
         return secrets
 
@@ -291,6 +293,7 @@ class KiteFeed:
                 continue
             if token and token not in self._refused:
                 return
+        self._refused.clear()  # which of two logins is the good one cannot be told from a refusal in an outage
 
     async def _watch(self, connection: Connection) -> None:
         rules = self.rules
@@ -347,8 +350,10 @@ class KiteFeed:
             assert self._index is not None
             last, opened = (round(paise / PAISE_PER_TICK) for paise in (value.last, value.open))
             self._out.send(Index(self._index[0], last, opened, value.exchange_ns or at))
-        if before < self.subscribed == self.confirmed:
-            self._tell("up", self._trouble)
+        now = self.confirmed
+        if now > before and (before == 0 or now == self.subscribed):
+            self._tell("up", self._trouble)  # at once: a played day runs on meanwhile
+        if now == self.subscribed:
             self._release()
 
     def _text(self, told: Mapping[str, Any]) -> None:
@@ -374,8 +379,12 @@ class KiteFeed:
             log.error("%s", self._trouble)
 
     def _release(self) -> None:
+        if self._held is None:
+            return
         held, self._held = self._held, None
-        for clock in held or ():
+        if self._holding is not None:
+            self._holding.cancel()
+        for clock in held:
             assert self._out is not None
             self._out.send(clock)
 

@@ -109,9 +109,12 @@ class Connection:
     def _ask(self, modes: dict[str, list[int]]) -> None:
         if self._is_over:
             return
-        for mode, tokens in modes.items():
-            self._ticker.subscribe(tokens)
-            self._ticker.set_mode(mode, tokens)
+        try:
+            for mode, tokens in modes.items():
+                self._ticker.subscribe(tokens)
+                self._ticker.set_mode(mode, tokens)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this connection is of no more use
+            self._cut(f"instruments could not be asked for ({type(error).__name__}: {error})")
 
     def _cut(self, reason: str) -> None:
         if self._is_over:
