@@ -106,8 +106,9 @@ def session_spec(
     options: dict[str, str | float | bool] = {}
     if params.feed == "practice" and root:
         root = root.rstrip("/")
-        options = {"rest_url": root, "ticker_url": root.replace("http", "ws", 1)}
-        date = date if day else _day_played(root)
+        played, speed = _day_played(root)
+        options = {"rest_url": root, "ticker_url": root.replace("http", "ws", 1), "speed": speed}
+        date = date if day else played
     if params.mode == "live" and account is None:
         account = _account_of_login(root)
     return make_spec(
@@ -120,10 +121,11 @@ def session_spec(
     )
 
 
-def _day_played(root: str) -> dt.date:
+def _day_played(root: str) -> tuple[dt.date, str | float]:
+    """Which day a practice exchange plays, and how fast."""
     try:
         told = httpx.get(f"{root}/practice/state", timeout=5.0).raise_for_status().json()
-        return dt.date.fromisoformat(told["date"])
+        return dt.date.fromisoformat(told["date"]), told["speed"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         raise WorkbenchError(
             f"no practice exchange answers at {root} ({type(error).__name__}); start one: workbench practice serve"

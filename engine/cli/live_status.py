@@ -74,6 +74,8 @@ def judge(view: "LiveView", alive: "dict[str, Process]", *, flagged: bool) -> tu
     held = [f"position {one.position} is open" for one in view.positions]
     if not alive:
         return ("unwell" if held else "not running"), ["no process lives", *held]
+    if view.phase == "ended" and "runner" not in alive:
+        return ("unwell" if held else "not running"), ["the day is over", *held]
     why = [f"{name} does not run" for name in _NEEDED if name not in alive]
     why += [
         f"{light.name}: {light.words}"

@@ -41,6 +41,10 @@ from engine.live.store_errors import LeaseHeldError, StoreError
 UP_S = 30.0
 POLL_S = 0.1
 FRESH_S = 3.0  # a heart beats every second
+UNSETTLED = frozenset(
+    {"", "starting", "login_needed"}
+)  # a runner's first words, before it has asked the broker
+SETTLE_S = 5.0
 LINGER = Path("/var/lib/systemd/linger")
 
 _ORPHAN = (
@@ -255,10 +259,15 @@ def _await_beat(spec: SessionSpec, deadline: float, commands: Commands, *, since
     """
     places = spec.places
     seen_at: float | None = None
+    said_at: float | None = None
+    settled = False
     while True:
         alive = find_all({name: commands[name] for name in (RUNNER, SUPERVISOR)})
         phase = _phase(spec, alive.get(RUNNER), since)
         if phase is not None:
+            said_at = said_at or time.monotonic()
+            settled = phase not in UNSETTLED or time.monotonic() - said_at >= SETTLE_S
+        if phase is not None and (settled or time.monotonic() >= deadline):
             return Started(spec, places.spec, "started", alive[RUNNER].pid, phase)
         seen_at = seen_at or (time.monotonic() if SUPERVISOR in alive else None)
         ended = SUPERVISOR not in alive and (seen_at is not None or _has_said(places.logs, since))

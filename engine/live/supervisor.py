@@ -12,8 +12,8 @@ gone, exit code not to be     as 0 if its last sign of life says phase "done", e
   known (not our child)
 exit code 3 (lease held)      tried again every 2 s, not counted: the watchdog may hold the account, or an
                               older runner is on its way out
-exit code 4 (cannot start)    never tried again; if a runner has lived before, left to the watchdog, else the
-                              session is over with exit code 4 and nothing is touched
+exit code 4 (cannot start)    if none has lived before, the session is over with exit code 4 and nothing is
+                              touched; else a crash: what has worked today may work again
 anything else                 a crash: started again at once, or left to the watchdog when the budget is used up
 crash after SIGTERM           stops stay at the broker (`on_sigterm: leave`), exit code 1; or the watchdog closes
                               (`on_sigterm: flatten`)
@@ -140,18 +140,15 @@ class Supervisor:
         """What the end of the runner means; the table of the module's docstring."""
         self._log.warning("runner ended after %.1f s: %s", ended.lived_s, ended.why)
         phase = self._last_phase(ended.pid)
-        self._runner_lived |= phase is not None
+        self._runner_lived |= phase not in {None, "starting", "login_needed"}
         if ended.code == ENDED or (ended.code is None and phase == "done"):
             self._outcome = ENDED
         elif ended.code == LEASE_HELD:
             self._retry_at = time.monotonic() + LEASE_WAIT_S
             if self._deadline is not None:
                 self._outcome = LEASE_HELD
-        elif ended.code == CANNOT_START:
-            if self._runner_lived:
-                self._give_up("the runner cannot start any more")
-            else:
-                self._outcome = CANNOT_START
+        elif ended.code == CANNOT_START and not self._runner_lived:
+            self._outcome = CANNOT_START
         elif self._deadline is not None:
             if self._spec.session.on_sigterm == "flatten":
                 self._give_up("the runner crashed while it was to flatten and stop")

@@ -56,6 +56,9 @@ AGAIN_S = 300.0  # the same alert
 RETRY_S = 5.0
 LAST_WORDS_S = 15.0
 
+PROVED = "proved flat"
+"""How a runner's word begins with which it moves the latch from FLATTENING to HALTED."""
+
 Send = Callable[[str, str], None]
 """Sends an alert: level and text; returns soon and raises nothing."""
 
@@ -111,7 +114,7 @@ class Watchdog:
         self._began: dict[str, float] = {}  # what has been so since when, monotonic s
         self._told: dict[str, float] = {}
         self._verdict = Verdict.WAIT
-        self._obeyed = False  # the latch has been FLATTENING since the kill flag came
+        self._obeyed = False  # the latch has gone to FLATTENING since the kill flag came
         self._asked_to_end = False
         self._phase: Literal["watching", "closing", "closed"] = "watching"
 
@@ -158,10 +161,10 @@ class Watchdog:
         supervisor = self._supervisor((beats or {}).get(SUPERVISOR))
         up_s = (time.monotonic_ns() - known.runner_up_ns) / 1e9
         flag_s = self._since("flag", self._places.kill_flag.exists())
-        if beats is not None and known.latch == "FLATTENING":
-            self._obeyed = flag_s is not None
-        elif flag_s is None:
+        if flag_s is None:
             self._obeyed = False
+        elif beats is not None and known.latch in {"FLATTENING", PROVED}:
+            self._obeyed = True
         ours = beat is not None and known.runner is not None and beat.pid == known.runner.pid
         return Seen(
             runner=state,
@@ -196,7 +199,9 @@ class Watchdog:
             with translated(path):
                 beats = {beat.name: beat for beat in read_beats(self._db) if beat.boot_id == boot_id()}
                 holder = read_holder(self._db, self._spec.account)
-            self._known.latch = read_latch(self._db).state
+            latch = read_latch(self._db)
+            proved = latch.state == "HALTED" and latch.reason.startswith(PROVED)
+            self._known.latch = PROVED if proved else latch.state
         except (WorkbenchError, OSError) as error:
             self._tell("reading", "warning", f"the session's log cannot be read: {error}")
             if self._db is not None:

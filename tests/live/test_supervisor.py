@@ -91,11 +91,12 @@ def test_runner_that_cannot_start_is_not_tried_again(session):
     assert session.alive() == {}
 
 
-def test_runner_that_cannot_start_any_more_is_left_to_the_watchdog(session):
+def test_runner_that_could_start_before_is_tried_again_then_left_to_the_watchdog(session):
     session.supervise()
     session.wait_up(*UP)
     session.script("runner", "exit 4")
     wait_for(lambda: '"state":"given_up"' in session.beat("supervisor").status)
+    assert len(log_files("runner", session.places.logs)) == 4
     assert session.pid("watchdog")
 
 
