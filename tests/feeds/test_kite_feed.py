@@ -14,6 +14,7 @@ import websockets
 from engine.live.brokers.kite_token import KiteSecrets, write_token
 from engine.live.feeds import kite as module
 from engine.live.feeds.kite import KiteFeed, LinkRules
+from engine.live.feeds.logins import Logins
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import Status, Subscription, Wanted
 from engine.market.clock import IST
@@ -248,18 +249,18 @@ def test_after_a_refusal_the_file_s_good_login_is_used_and_a_dead_one_never(tmp_
     monkeypatch.setenv("KITE_API_KEY", "key")
     monkeypatch.setenv("KITE_ACCESS_TOKEN", "of the environment")
     path = tmp_path / ".env"
-    feed = KiteFeed(DATE, env_file=path)
+    logins = Logins(path)
     now = dt.datetime.now(IST)
 
     def written(token, dies):
         write_token(path, KiteSecrets("key", None, token, dies))
-        return feed._secrets().access_token
+        return logins.best().access_token
 
     assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
-    feed._refused.add("of the environment")
+    logins.refuse("of the environment")
     assert written("of the file", now + dt.timedelta(hours=1)) == "of the file"
     assert written("dead", now - dt.timedelta(hours=1)) == "of the environment"
-    feed._refused.add("of the file")
+    logins.refuse("of the file")
     assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
 
 

@@ -23,8 +23,9 @@ import numpy as np
 from engine.errors import DataError
 from engine.live.brokers.base import BrokerAuth
 from engine.live.brokers.kite_answers import is_ours, order_report
-from engine.live.brokers.kite_token import ACCESS_TOKEN, TOKEN_DIES, KiteSecrets, SecretsError, read_secrets
+from engine.live.brokers.kite_token import SecretsError
 from engine.live.feeds.kite_link import Connection
+from engine.live.feeds.logins import Logins, env_file_of
 from engine.live.feeds.packets import HEARTBEAT_BYTES, parse
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import (
@@ -42,11 +43,11 @@ from engine.live.spec import SessionSpec
 from engine.market.calendar import windows
 from engine.market.clock import IST
 from engine.market.prices import PAISE_PER_TICK
-from engine.params import project_folder
+
+__all__ = ["KiteFeed", "LinkRules", "env_file_of", "open_feed"]
 
 log = logging.getLogger(__name__)
 
-ENV_FILE = ".env"
 MODE = "full"
 """Of options and index: the only one that tells the exchange's time."""
 REFUSED = "(403"
@@ -126,7 +127,7 @@ class KiteFeed:
         self.unreadable = 0
         self.reconnects = -1
         self._root = root
-        self._env_file = env_file
+        self._logins = Logins(env_file)
         self._simulated = simulated
         self._speed = speed
         self._windows = windows(date)
@@ -144,7 +145,6 @@ class KiteFeed:
         self._last_tick = np.zeros(0)  # by slot, monotonic seconds; 0 = none since the last connect
         self._index_tick = 0.0
         self._trouble = ""
-        self._refused: set[str] = set()
         self._exchange_ns = 0  # newest time heard
         self._held: list[ClockTick] | None = None
         self._holding: asyncio.TimerHandle | None = None
@@ -180,7 +180,7 @@ class KiteFeed:
             while True:
                 began = time.monotonic()
                 try:
-                    secrets = self._secrets()
+                    secrets = self._logins.best()
                     token = secrets.token(dt.datetime.now(IST))
                 except (BrokerAuth, SecretsError) as error:
                     self._tell("token_expired", str(error))
@@ -266,34 +266,19 @@ class KiteFeed:
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
 
-    def _secrets(self) -> KiteSecrets:
-        """The login to use: the environment's, or a good one of the file once the environment's was refused."""
-        secrets = read_secrets(self._env_file, os.environ)
-        if secrets.access_token in self._refused:
-            plain = {
-                name: told for name, told in os.environ.items() if name not in {ACCESS_TOKEN, TOKEN_DIES}
-            }
-            newer = read_secrets(self._env_file, plain)
-            dead = newer.dies is not None and newer.dies <= dt.datetime.now(IST)
-            if newer.access_token and newer.access_token not in self._refused and not dead:
-                return newer
-        return secrets
-
     async def _await_login(self, refused: str) -> None:
         """Return when there is another token, or after a while: an outage looks like a refused login."""
-        self._refused.add(refused)
+        self._logins.refuse(refused)
         until = time.monotonic() + self.rules.refused_s
         while time.monotonic() < until:
             self._tell("token_expired", "the login was refused; log in: workbench login kite")
             await asyncio.sleep(self.rules.watch_s)
             try:
-                token = self._secrets().access_token
+                if self._logins.has_another():
+                    return
             except SecretsError as error:
                 self._tell("token_expired", str(error))
-                continue
-            if token and token not in self._refused:
-                return
-        self._refused.clear()  # which of two logins is the good one cannot be told from a refusal in an outage
+        self._logins.forgive()
 
     async def _watch(self, connection: Connection) -> None:
         rules = self.rules
@@ -391,13 +376,6 @@ class KiteFeed:
     def _tell(self, link: LinkState, detail: str) -> None:
         assert self._out is not None
         self._out.tell(Status(link, detail, self.subscribed, self.confirmed if self._is_open else 0))
-
-
-def env_file_of(spec: SessionSpec) -> Path:
-    """Where a new login's token is found: the project's `.env`, for the practice exchange the session's own."""
-    told = spec.feed_options.get("env_file")
-    usual = spec.places.folder if spec.feed == "practice" else project_folder()
-    return Path(str(told)) if told else usual / ENV_FILE
 
 
 def open_feed(spec: SessionSpec) -> KiteFeed:

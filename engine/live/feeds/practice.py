@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from engine.errors import ParamsError
-from engine.live.feeds.kite import KiteFeed, LinkRules, env_file_of
+from engine.live.feeds.kite import KiteFeed, LinkRules
+from engine.live.feeds.logins import env_file_of
 from engine.live.feeds.server import FeedServer
 from engine.live.spec import SessionSpec
 
