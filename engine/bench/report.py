@@ -26,6 +26,8 @@ def render(figures: Mapping[str, Any]) -> Group:
         "",
         _start(figures["start"]),
         "",
+        _live(figures["live"]),
+        "",
         _goals(figures),
     )
 
@@ -82,6 +84,34 @@ def _start(start: Mapping[str, float]) -> Table:
     return table
 
 
+def _live(live: Mapping[str, Any]) -> Table:
+    table = Table(title="Live path (made-up ticks)", title_justify="left", box=None, pad_edge=False)
+    for name in ("what", "p50 us", "p99 us", "lost ticks", "CPU share", "MB"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for key in ("ticks_8400", "ticks_20000"):
+        row = live[key]
+        words = f"{row['contracts'] * row['frames']:,.0f} ticks/s over {row['contracts']:,} contracts"
+        shared = (f"{row['lost']:,}", f"{row['cpu_share']:.1%}", f"{row['rss_mb']}")
+        for name, place in (("socket to decision", 0), ("of it in process", 1), ("a minute's close", 2)):
+            took = row[("socket_to_decision", "in_process", "minute_close")[place]]
+            told = shared if place == 0 else ("", "", "")
+            table.add_row(
+                f"{words}: {name}" if place == 0 else f"   {name}",
+                f"{took['p50_us']:,.0f}",
+                f"{took['p99_us']:,.0f}",
+                *told,
+            )
+    took = live["durable_intent"]
+    table.add_row(
+        "decision to durable intent", f"{took['p50_us']:,.0f}", f"{took['p99_us']:,.0f}", "", "", ""
+    )
+    table.add_row(
+        f"recovery: log of {live['recovery_events']:,} events opened, session rebuilt in {live['recovery_s']:.2f} s",
+        *[""] * 5,
+    )
+    return table
+
+
 def _goals(figures: Mapping[str, Any]) -> Text:
     goals, ratio = figures["goals"], figures["ratios"]["vectorbt_whole_job"]
     speed = next(row["bars_per_s"] for row in figures["engines"] if row["key"] == "ours") / 1e6
@@ -96,6 +126,11 @@ def _goals(figures: Mapping[str, Any]) -> Text:
         ),
     )
     text = Text()
+    for name, goal in figures["live"]["goals"].items():
+        said = f"live, {name.replace('_', ' ')}: {goal['measured']:,.0f}, goal {goal['goal']:,.0f}"
+        text.append(
+            f"{'reached' if goal['met'] else 'MISSED '}  {said}\n", style="green" if goal["met"] else "red"
+        )
     for said, key in parts:
         text.append(
             f"{'reached' if goals[key] else 'MISSED '}  {said}\n", style="green" if goals[key] else "red"

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from engine.bench.live import measure_live
 from engine.bench.ours import Progress, bars_of, load_days, make_year
 from engine.bench.pairs import run_pairs
 from engine.bench.start import alone, measure_start
@@ -39,7 +40,7 @@ def run_bench(
     *, quick: bool = False, progress: Progress | None = None, lake: Lake | None = None
 ) -> dict[str, Any]:
     """
-    Run the benchmark; about five minutes, with `quick` about half of it.
+    Run the benchmark; about six minutes, with `quick` about half of it.
 
     Parameters
     ----------
@@ -60,9 +61,10 @@ def run_bench(
         `ratio_spread` : smallest, largest and number of pairs.
         `trades` : number, hashes of all runs, number in common with vectorbt, whether all are equal.
         `start` : see `start.measure_start`; with `year_rss_mb`.
+        `live` : see `live.measure_live`.
         `goals`, `machine`, `days`, `contracts`, `bars`, `simulated`.
     """
-    steps = ["simulated year", "loading", "pairs", *_ALONE, "start"]
+    steps = ["simulated year", "loading", "pairs", *_ALONE, "start", "live"]
 
     def tell(step: str) -> None:
         if progress is not None:
@@ -92,6 +94,8 @@ def run_bench(
     tell("start")
     start = measure_start(lake.root.resolve(), QUICK_REPEATS if quick else REPEATS)
     start["year_rss_mb"] = rows["ours_from_lake_2_threads"]["rss_mb"]
+    tell("live")
+    live = measure_live(quick=quick)
     return {
         "simulated": True,
         **facts,
@@ -100,6 +104,7 @@ def run_bench(
         "ratio_spread": pairs.spread,
         "trades": pairs.trades,
         "start": start,
+        "live": live,
         "goals": {
             "over_vectorbt_whole_job": GOAL_OVER_VECTORBT,
             "over_vectorbt_whole_job_met": pairs.ratios["vectorbt_whole_job"] >= GOAL_OVER_VECTORBT,

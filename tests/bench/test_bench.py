@@ -10,7 +10,7 @@ from rich.console import Console
 
 from engine.backtest.outcome import trade_hash
 from engine.backtest.run import load_day, play_day
-from engine.bench import backtesting_job, pairs, render, run
+from engine.bench import live, backtesting_job, pairs, render, run
 from engine.bench.alone import ENGINES, measure
 from engine.bench.ours import DAYS, bars_of, play, year
 from engine.bench.vectorbt_swings import literal_lows
@@ -157,6 +157,8 @@ def test_run_bench_gives_what_the_command_line_prints(monkeypatch, lake, days):
     figures = {"rss_mb": 300.0, "import_s": 1.0, "first_s": 2.0}
     monkeypatch.setattr(run, "alone", lambda *_: figures)
     monkeypatch.setattr(run, "measure_start", lambda *_: {"help_s": 0.1, "cold_compile_s": 20.0})
+    monkeypatch.setattr(live, "SECONDS", 1.0)
+    monkeypatch.setattr(live, "QUICK_SECONDS", 1.0)
     steps = []
     told = run.run_bench(quick=True, progress=lambda *step: steps.append(step), lake=lake)
     assert json.loads(json.dumps(told)) == told
@@ -171,6 +173,10 @@ def test_run_bench_gives_what_the_command_line_prints(monkeypatch, lake, days):
     assert "vectorbt, whole job" in shown.get()
     assert "equal on 1 and 2 threads" in shown.get()
     assert "SIMULATED" in shown.get()
+    assert "decision to durable intent" in shown.get()
+    assert told["live"]["ticks_8400"]["sent"] == 42 * 200
+    assert told["live"]["ticks_20000"]["sent"] == 1000 * 20
+    assert told["live"]["goals"]["lost_ticks"]["measured"] == 0
 
 
 def test_an_engine_alone_tells_its_memory(monkeypatch, lake, days):
