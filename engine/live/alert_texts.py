@@ -10,7 +10,7 @@ from typing import Literal
 
 from engine.live import events as e
 from engine.live.projections import changes_of
-from engine.live.state import ACCEPTED, Order, Position, State
+from engine.live.state import UNKNOWN, Order, Position, State
 from engine.market.clock import NS_PER_MINUTE, from_ns
 from engine.market.prices import paise_to_rupees, to_rupees
 
@@ -85,6 +85,7 @@ class Teller:
         self._underlying = underlying
         self._r_paise = r_paise
         self._state = before
+        self._standing: set[str] = set()
         self._cancels: set[str] = set()
         self._commands: dict[int, e.CommandTaken] = {}
 
@@ -196,10 +197,11 @@ class Teller:
     # ---- orders ----
 
     def _accepted(self, fact: e.OrderAccepted, was: Order) -> _Said:
-        if was.state == ACCEPTED:
-            return None  # told before
+        if fact.tag in self._standing:
+            return None  # look and answer both tell it
+        self._standing.add(fact.tag)
         order = self._state.orders[fact.tag]
-        found = " (found by its tag)" if fact.found else ""
+        found = " (found by its tag)" if was.state == UNKNOWN else ""
         if order.leg == "entry":
             return (
                 "info",

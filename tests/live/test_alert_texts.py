@@ -101,6 +101,14 @@ def test_order_found_again_is_told_once():
     assert "found by its tag" in told[-1].text
 
 
+def test_order_that_look_and_answer_both_tell_is_told_once():
+    found = e.OrderAccepted(tag="E1", order_id="oE1", found=True)
+    sent, answered = e.IntentSent(tag="E1"), e.OrderAccepted(tag="E1", order_id="oE1")
+    told = heard(session(), intent("E1"), found, update("E1", "oE1", "COMPLETE", 65), sent, answered)
+    assert [message.kind for message in told] == ["SessionStarted", "OrderAccepted"]
+    assert "found" not in told[-1].text  # nobody had doubted it
+
+
 @pytest.mark.parametrize(
     ("fact", "level"),
     [
