@@ -10,7 +10,7 @@ from rich.console import Console
 
 from engine.backtest.outcome import trade_hash
 from engine.backtest.run import load_day, play_day
-from engine.bench import live, backtesting_job, pairs, render, run
+from engine.bench import backtesting_job, live, pairs, render, run
 from engine.bench.alone import ENGINES, measure
 from engine.bench.ours import DAYS, bars_of, play, year
 from engine.bench.vectorbt_swings import literal_lows
