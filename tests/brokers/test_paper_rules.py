@@ -233,6 +233,22 @@ def test_two_ticks_of_a_batch_are_met_one_after_the_other(account):
     assert done(account.broker.quotes([account.contract.symbol]))[0].last == account.last + 50
 
 
+def test_a_released_stop_whose_limit_lies_outside_the_band_is_rejected_unfilled(account):
+    order_id = account.place("SELL", "SL", account.last - 5, 1)
+    account.day.trade(account.place_of, account.last - 5)
+    told = account.order(order_id)
+    assert (told.status, told.filled) == (OrderStatus.REJECTED, 0)
+    assert told.message.startswith("17070")
+
+
+def test_a_limit_that_is_moved_across_the_market_takes_the_better_price(account):
+    order_id = account.place("SELL", "LIMIT", limit=account.last + 100)
+    account.day.trade(account.place_of, account.last)
+    done(account.broker.modify(order_id, account.request("SELL", "LIMIT", limit=account.last - 10)))
+    (trade,) = done(account.broker.trades())
+    assert trade.price_ticks == account.last
+
+
 def test_a_real_tick_jumps_and_a_played_one_moves(played_day, tmp_path):
     def fill(moments):
         account = Account(played_day, tmp_path / f"{moments}", moments=moments)
