@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from engine.errors import WorkbenchError
@@ -96,17 +97,15 @@ class Alerts:
         self._unusable = dict(unusable)
         self._next_beat = 0.0
         self.ended_at: float | None = None  # monotonic s at which a SessionEnded was heard
-        self._reader = StoreReader(spec.places.database)
-        try:
-            self._heart = Heart(spec.places.database, ALERTS)
-        except BaseException:
-            self._reader.close()
-            raise
-        with self._reader.snapshot():
-            day = next((day for day in self._reader.days() if day.date == spec.date.isoformat()), None)
-            begin = day.start_seq - 1 if day else self._reader.last_seq()
-            beat = next((beat for beat in self._reader.beats() if beat.name == ALERTS), None)
-            events = self._reader.events(limit=-1, kinds=STATE_KINDS)
+        with ExitStack() as opened:
+            self._reader = opened.enter_context(StoreReader(spec.places.database))
+            self._heart = opened.enter_context(Heart(spec.places.database, ALERTS))
+            with self._reader.snapshot():
+                day = next((day for day in self._reader.days() if day.date == spec.date.isoformat()), None)
+                begin = day.start_seq - 1 if day else self._reader.last_seq()
+                beat = next((beat for beat in self._reader.beats() if beat.name == ALERTS), None)
+                events = self._reader.events(limit=-1, kinds=STATE_KINDS)
+            opened.pop_all()  # all is well: they stay open
         self._resume = max(beat.seq if beat else 0, begin)
         told = _told(beat.status) if beat else {}
         self._from = {each.name: max(told.get(each.name, self._resume), begin) for each in messengers}
