@@ -150,8 +150,9 @@ def _(event: LatchKnown, state: SessionState) -> None:
 @_take.register
 def _(event: FeedStatus, state: SessionState) -> None:
     if event.fresh != state.feed_fresh:
-        word = "fresh again" if event.fresh else "stale: no entries, stops stay"
-        state.outbox.append(Alert("info" if event.fresh else "warning", f"prices are {word} {event.detail}"))
+        why = f" ({event.detail})" if event.detail else ""
+        text = f"prices are fresh again{why}" if event.fresh else f"no fresh prices{why}: no entries, stops stay"
+        state.outbox.append(Alert("info" if event.fresh else "warning", text))
     state.feed_fresh = event.fresh
     if not event.fresh:
         entries.withdraw_all(state)
