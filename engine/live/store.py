@@ -161,6 +161,12 @@ class Store:
             self._journal.close()
             self._file_lock.release()
 
+    def abandon(self) -> None:
+        """Let go of everything without writing, as the system does for a process that was killed; for simulation."""
+        self._db.close()
+        self._journal.close()
+        self._file_lock.release()
+
     # ---- writing ----
 
     def append(self, *facts: Fact) -> tuple[Event, ...]:
