@@ -9,9 +9,11 @@ import urllib.parse
 
 import pytest
 import requests
-from practice_for_cli import PROJECT, command, environ, played_day, serving, workbench
+from practice_for_cli import DATE, PROJECT, command, environ, played_day, serving, workbench
 
+from engine.cli import login
 from engine.cli.login import LoginError, _token_in
+from engine.live.spec import load_session_params, make_spec
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,14 @@ def test_token_of_the_environment_that_hides_the_new_one_is_told(server, env_fil
     done = log_in(server, env_file, "--request-token", token_of(landed(server)), KITE_ACCESS_TOKEN="old")
     assert done.returncode == 0
     assert "KITE_ACCESS_TOKEN of the environment hides it" in done.stdout
+
+
+def test_practice_login_does_not_touch_the_real_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(login, "project_folder", lambda: tmp_path)
+    assert login._usual_file(None) == tmp_path / ".env"
+    practice = login._usual_file("http://127.0.0.1:1")
+    spec = make_spec(load_session_params("practice"), date=DATE, data_folder=tmp_path / "data")
+    assert practice == spec.env_file != login._usual_file(None)
 
 
 @pytest.mark.parametrize(
