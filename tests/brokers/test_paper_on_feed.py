@@ -15,6 +15,8 @@ from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import ClockTick, FeedClient, Ticks
 from engine.live.spec import load_session_params, make_spec
 from engine.market.clock import minute_start, to_ns
+from engine.practice.pace import PaceSettings
+from engine.practice.server import PracticeServer, ServerSettings
 
 DATE = dt.date(2026, 9, 1)
 SECRETS = {"KITE_API_KEY": "key", "KITE_ACCESS_TOKEN": "token"}
@@ -148,3 +150,21 @@ def test_kite_is_made_with_the_secrets_of_the_environment(spec, monkeypatch):
     broker = make_kite(at, SystemClock())
     assert (broker._api_key, broker._access_token, broker._root) == ("key", "token", "http://127.0.0.1:1")
     asyncio.run(broker.close())
+
+
+def test_paper_on_the_practice_exchange_lists_what_that_exchange_lists(played_day, tmp_path, monkeypatch):
+    with PracticeServer(played_day, ServerSettings(pace=PaceSettings(speed="manual"))) as server:
+        monkeypatch.setenv("KITE_API_KEY", server.api_key)
+        monkeypatch.setenv("KITE_ACCESS_TOKEN", server.grant_token())
+        options = {"rest_url": server.rest_url, "ticker_url": server.ticker_url, "speed": "manual"}
+        at = make_spec(
+            load_session_params("paper", feed="practice"),
+            date=DATE,
+            data_folder=tmp_path,
+            feed_options=options,
+        )
+        broker = make_paper(at, SystemClock(), fed=True)
+        listed = asyncio.run(broker.instruments("NIFTY"))
+        assert {one.symbol for one in listed} == set(played_day.bars.symbols)
+        assert broker._exchange.rules.moments
+        done(broker.close())
