@@ -12,9 +12,9 @@ from engine.live.brokers.base import Contract
 from engine.live.brokers.kite import KiteBroker
 from engine.live.brokers.kite_token import read_secrets
 from engine.live.brokers.paper import ContractSource, PaperBroker
-from engine.live.brokers.paper_exchange import PaperRules
 from engine.live.brokers.paper_market import BarRange
 from engine.live.brokers.paper_on_feed import PaperOnFeed
+from engine.live.brokers.paper_rules import PaperRules
 from engine.live.clocks import Clock
 from engine.live.feeds.kite import env_file_of
 from engine.live.feeds.replay import open_script

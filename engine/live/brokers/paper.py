@@ -30,9 +30,10 @@ from engine.live.brokers.base import (
     TradeReport,
 )
 from engine.live.brokers.paper_book import PaperBook, PaperBookError
-from engine.live.brokers.paper_exchange import PaperExchange, PaperRules, Refusal
+from engine.live.brokers.paper_exchange import PaperExchange, Refusal
 from engine.live.brokers.paper_market import ENDLESS, BarRange, PaperMarket
 from engine.live.brokers.paper_orders import PaperOrder
+from engine.live.brokers.paper_rules import PaperRules
 from engine.live.clocks import Clock
 
 __all__ = ["ContractSource", "PaperBookError", "PaperBroker", "PaperRules"]

@@ -6,8 +6,6 @@ fill alike. Every change goes to the book's file before anybody hears of it.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,39 +30,11 @@ from engine.live.brokers.paper_orders import (
     PaperOrder,
     side_name,
 )
-from engine.market.contracts import freeze_quantity
+from engine.live.brokers.paper_rules import PaperRules, refused_at_once, rejected_on_arrival
 from engine.market.prices import PAISE_PER_RUPEE, TICKS_PER_RUPEE
 
 NS_PER_MS = 1_000_000
 FIRST_TRADE_ID = 10_000_001
-BEYOND_CIRCUIT = "RMS:Rule: Check circuit limit including square off order exceeds"
-
-
-@dataclass(frozen=True, slots=True)
-class PaperRules:
-    """
-    How paper orders fare.
-
-    Attributes
-    ----------
-    latency_ms : int
-        Until a request takes effect.
-    match : "moves" or "quotes"
-        Against the last trades with slippage, or against bid and ask as far as they are told, without slippage.
-    moments : bool
-        Ticks are the four moments of bars (a played day): fills equal the backtest's. False: ticks are trades.
-    slip_ticks, slip_basis_points : int
-        Slippage of fills against moves, as in a backtest's parameters.
-    cash_rupees : int
-        What margins are paid from.
-    """
-
-    latency_ms: int = 0
-    match: Literal["moves", "quotes"] = "moves"
-    moments: bool = False
-    slip_ticks: int = 0
-    slip_basis_points: int = 0
-    cash_rupees: int = 50_000_000
 
 
 class Refusal(Exception):  # noqa: N818 - the exchange's answer, spelled as an answer
@@ -243,17 +213,11 @@ class PaperExchange:
 
     def _check(self, request: OrderRequest, contract: Contract, side: int, now_ns: int) -> None:
         """What is refused before an order reaches the book."""
-        symbol = contract.symbol
-        _refuse_if(rules_of.off_the_lot(symbol, request.quantity, contract.lot))
-        freeze = freeze_quantity(contract.underlying, self.market.date)
-        _refuse_if(rules_of.above_freeze(symbol, request.quantity, freeze))
-        if request.kind == "SL":
-            last = self._last_of(contract)
-            _refuse_if(rules_of.stop_refusal(side, request.trigger_ticks, request.limit_ticks, last))
-        place = self.market.places.get(symbol)
-        if request.kind == "LIMIT" and place is not None:
-            reference = self.market.reference(place, now_ns)
-            _refuse_if(rules_of.outside_band(side, request.limit_ticks, reference, self.market.date))
+        place = self.market.places.get(contract.symbol)
+        reference = 0 if place is None else self.market.reference(place, now_ns)
+        _refuse_if(
+            refused_at_once(request, contract, side, self.market.date, self._last_of(contract), reference)
+        )
 
     def _find(self, order_id: str, verb: str) -> PaperOrder:
         order = self.book.orders.get(order_id)
@@ -291,17 +255,12 @@ class PaperExchange:
 
     def _arrive_new(self, order: PaperOrder, ns: int) -> None:
         last = self._last(order)
-        problem = None
-        if order.order_type == "SL":
-            problem = rules_of.wrong_side(order.side, order.trigger, last)
-        elif order.order_type == "MARKET" and not last:
-            problem = rules_of.NOT_TRADED_TODAY
-        elif order.order_type == "MARKET":
-            order.limit = rules_of.protected_limit(order.side, last, order.market_protection)
-        problem = problem or self._outside_circuits(order)
+        problem = rejected_on_arrival(order, last, *self.market.circuits(order.contract.symbol))
         if problem:
             self._end(order, REJECTED, problem, ns)
             return
+        if order.order_type == "MARKET":
+            order.limit = rules_of.protected_limit(order.side, last, order.market_protection)
         order.active = True
         self._tell(order, TRIGGER_PENDING if order.is_stop else OPEN, ns)
 
@@ -323,14 +282,6 @@ class PaperExchange:
             order.limit = rules_of.protected_limit(order.side, last, change.market_protection)
         order.fresh = True
         self._tell(order, TRIGGER_PENDING if order.is_stop else OPEN, ns)
-
-    def _outside_circuits(self, order: PaperOrder) -> str | None:
-        """Why the broker's risk check rejects a price beyond the day's circuit limits, as far as they are told."""
-        place = self.market.places.get(order.contract.symbol)
-        if place is None or order.order_type == "MARKET":
-            return None
-        low, high = int(self.market.low_limit[place]), int(self.market.high_limit[place])
-        return BEYOND_CIRCUIT if order.limit < low or (high and order.limit > high) else None
 
     # --- matching -----------------------------------------------------------------------------------------------
 

@@ -144,6 +144,11 @@ class PaperMarket:
             int(self.ask_left[place]),
         ]
 
+    def circuits(self, symbol: str) -> tuple[int, int]:
+        """The day's lowest and highest price of a contract as far as they were told; 0 = not."""
+        place = self.places.get(symbol)
+        return (0, 0) if place is None else (int(self.low_limit[place]), int(self.high_limit[place]))
+
     def reference(self, place: int, ns: int) -> int:
         """The price band's reference: mean trade of the last 20 to 30 s, else the last trade; 0 before any."""
         self._turn(ns)
