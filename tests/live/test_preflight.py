@@ -206,8 +206,8 @@ def test_login_of_another_account_fails_a_live_session(server, tmp_path):
 def test_practice_session_without_an_exchange_never_asks_kite(tmp_path):
     spec = make_spec(load_session_params("practice"), date=DATE, data_folder=tmp_path)
     case = case_of(spec, tmp_path, {"KITE_API_KEY": "k", "KITE_ACCESS_TOKEN": "t"})
-    assert preflight_broker.token(case).state == "fail"
-    assert preflight_broker.feed(case).state == "fail"
+    for check in (preflight_broker.token, preflight_broker.feed):
+        assert check(case).remedy == "start one: workbench practice serve"
 
 
 # ---- calendar and contracts ----
