@@ -17,6 +17,7 @@ from engine.desk.notebook import Date
 from engine.errors import WorkbenchError
 from engine.live.places import Places
 from engine.live.preflight import CheckResult
+from engine.live.processes import find_all, session_commands
 from engine.live.reader import StoreReader
 from engine.live.spec import SessionSpec, load_session_params, make_spec
 from engine.market.clock import IST
@@ -163,14 +164,15 @@ def refuse_unready(results: Sequence[CheckResult]) -> None:
 
 
 def standing(places: Places) -> pl.DataFrame:
-    """Every process of a session and its last sign of life, and where its log lies."""
+    """The processes of a session that run, with the last sign of life of each."""
+    alive = find_all(session_commands(places.spec))
     with StoreReader(places.database) as reader:
-        beats = reader.beats()
+        ages = {beat.name: beat.age_s() for beat in reader.beats()}
     return pl.DataFrame(
         {
-            "process": [beat.name for beat in beats],
-            "number": [str(beat.pid) for beat in beats],
-            "last sign": [seconds(beat.age_s()) for beat in beats],
+            "process": list(alive),
+            "number": [str(process.pid) for process in alive.values()],
+            "last sign": [seconds(ages[name]) if name in ages else "starting" for name in alive],
         },
         schema={"process": pl.String, "number": pl.String, "last sign": pl.String},
     )

@@ -324,6 +324,8 @@ def _light(facts: Facts, status: Mapping[str, Any], name: str, *, ended: bool) -
         detail = str(told.get("detail") or "")
         age = told.get("age_s")
         words = "no word yet" if age is None else seconds(float(age))
+        if name == "broker" and age is not None and float(age) >= FRESH_S:
+            words = f"compared {words} ago"
         return Light(name, "ok" if fine else "bad", detail or words if not fine else words)
     if name == "broker":
         return Light(name, "late" if "runner" in facts.signs else "off", "not known, runner silent")
@@ -427,8 +429,8 @@ def _trade(facts: Facts, closed: Position) -> TradeLine:
         closed.sold,
         _average(closed.sold_value, closed.sold),
         _average(closed.bought_value, closed.bought),
-        f"{from_ns(closed.opened_ns):%H:%M:%S}",
-        f"{from_ns(closed.closed_ns):%H:%M:%S}",
+        f"{from_ns(closed.opened_ns):%H:%M}",
+        f"{from_ns(closed.closed_ns):%H:%M}",
         closed.exit_reason,
         closed.realised,
         in_r(closed.realised, facts.r_paise),

@@ -280,13 +280,17 @@ def trades(lines: tuple[TradeLine, ...]) -> str:
             f"{line.entry_rupees}",
             line.closed,
             f"{line.exit_rupees}",
-            html.escape(reason_label(line.reason)),
+            html.escape(_why(line.reason)),
             _coloured(line.pnl, money(line.pnl)),
             "" if line.r is None else f"{line.r:+.2f}",
         )
         for line in reversed(lines)
     )
     return f"<h4>Trades today, before charges</h4>{_table(heads, rows, 'cr-tight')}"
+
+
+def _why(reason: str) -> str:
+    return "KILL" if reason == "kill" else reason_label(reason)
 
 
 def event_log(lines: tuple[LogLine, ...]) -> str:

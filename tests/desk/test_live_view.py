@@ -187,7 +187,7 @@ def test_closed_trade_tells_both_prices_reason_and_result(session, reading):
     session.buy_back(1, 3247)
     (trade,) = reading.view().trades
     assert (trade.entry_rupees, trade.exit_rupees) == (Decimal("152.30"), Decimal("162.35"))
-    assert (trade.opened, trade.closed, trade.reason) == ("10:15:00", "10:30:00", "stop")
+    assert (trade.opened, trade.closed, trade.reason) == ("10:15", "10:30", "stop")
     assert trade.pnl == (3046 - 3247) * 260 * 5
 
 
