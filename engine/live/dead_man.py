@@ -23,6 +23,7 @@ import numpy as np
 from engine.errors import WorkbenchError
 from engine.execution.risk import limits_for
 from engine.live.brokers.base import Broker, BrokerAuth
+from engine.live.brokers.registry import BROKERS, factory
 from engine.live.clocks import Clock, SystemClock, seconds
 from engine.live.events import SessionStarted
 from engine.live.gateway import Gateway
@@ -31,7 +32,7 @@ from engine.live.places import Places
 from engine.live.prechecks import Rails, exposure
 from engine.live.reader import StoreReader
 from engine.live.reconcile import Reconciler
-from engine.live.session_state import Plan, plan_for
+from engine.live.session_state import Plan, new_state, plan_for
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
 from engine.live.store_errors import StoreError
@@ -267,6 +268,17 @@ def _left(store: Store) -> tuple[str, ...]:
         if (units := exposure(state, number))
     ]
     return (*held, *(f"order {order.tag} {order.symbol}: {order.state}" for order in state.open_orders))
+
+
+def warm(spec: SessionSpec) -> None:
+    """Load and compile what closing needs, so that a dead man's hand does not begin with seconds of imports."""
+    today = SessionStarted(
+        date=spec.date, underlying=spec.params.underlying, expiry=spec.date, mode=spec.mode, params_hash="-",
+        lot_size=1, broker=spec.broker, feed=spec.feed, simulated=spec.simulated,
+    )  # fmt: skip
+    new_state(plan_from_log(spec, today, ("-",)))
+    with suppress(WorkbenchError):  # told when it is needed
+        factory(BROKERS, spec.broker)
 
 
 def run_closing(spec: SessionSpec, make_broker: Callable[[], Broker], reason: str, tell: Tell) -> Closing:

@@ -131,6 +131,9 @@ class Watchdog:
         int
             0 = everything closed and proved; 143 = ended when told.
         """
+        self.look()
+        self._beat(now=True)
+        self._load()
         while not self._asked_to_end or self._phase == "closing":
             seen = self.look()
             self._verdict = conclude(seen, self._patience)
@@ -146,6 +149,12 @@ class Watchdog:
             time.sleep(LOOK_S)
         self._pulse.close()
         return 128 + signal.SIGTERM
+
+    def _load(self) -> None:
+        """Load what closing needs while there is time; the disk it comes from may be gone when it is needed."""
+        from engine.live import dead_man
+
+        dead_man.warm(self._spec)
 
     # ---- seeing ----
 
@@ -267,8 +276,6 @@ class Watchdog:
                 )
                 self._kill(runner)
             case Verdict.TAKE_OVER:
-                from engine.live import dead_man  # noqa: F401 - loaded first, or the next runner has the account sooner
-
                 self._tell("take over", "error", f"{who} does not obey the kill flag and is killed")
                 self._kill(runner)
                 return self._close(f"kill flag: {self._flag_text()}")
