@@ -41,10 +41,11 @@ class Backfill:
             If the vendor did not answer, three times.
         """
         if self._candles is None:
-            self._candles = self._open()
+            self._candles = await asyncio.to_thread(self._open)  # a day that is replayed is read from disk
+        candles = self._candles
         parts = []
         for place, contract in enumerate(contracts):
-            rows = await self._one(self._candles, contract, first, last)
+            rows = await self._one(candles, contract, first, last)
             made = np.zeros(rows.shape[0], BAR)
             for name in ("minute", "open", "high", "low", "close", "volume"):
                 made[name] = rows[name]
@@ -53,9 +54,10 @@ class Backfill:
         return np.concatenate(parts) if parts else np.zeros(0, BAR)
 
     async def close(self) -> None:
-        """Release the source."""
-        if self._candles is not None:
-            await self._candles.close()
+        """Release the source; the next question opens it anew, with the login of then."""
+        candles, self._candles = self._candles, None
+        if candles is not None:
+            await candles.close()
 
     async def _one(self, candles: Candles, contract: Contract, first: int, last: int) -> Records:
         for attempt in range(TRIES):

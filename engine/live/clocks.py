@@ -6,9 +6,11 @@ Code below the runner never asks the system for the time, so that a simulator ca
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 NS_PER_SECOND = 1_000_000_000
+NEWS_NS = NS_PER_SECOND // 2
+"""Who waits so long waits for news of the broker; the turns of the order lanes are shorter."""
 
 
 class Clock(Protocol):
@@ -57,7 +59,14 @@ class PacedClock:
         self._start_ns = self._told_ns = start_ns
         self._rate = 0.0
         self._began = self._told_at = time.monotonic_ns()
+        self._counted = 0  # told last; the day may stumble, the count never falls
         self._moved = asyncio.Event()
+        self._asleep: dict[asyncio.Task[Any], int] = {}
+
+    def asleep(self) -> set[asyncio.Task[Any]]:
+        """Tasks that can go on only when the day does: they wait for news of the broker, not for a turn of ours."""
+        now = self.monotonic_ns()
+        return {task for task, until in self._asleep.items() if until > now}
 
     def told(self, ns: int, rate: float) -> None:
         """The day has come to `ns`; from here on it flows at `rate` (0 = stands until told again)."""
@@ -70,7 +79,9 @@ class PacedClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds of the played day and of our own work together."""
         now = time.monotonic_ns()
-        return self._told_ns - self._start_ns + int((now - self._told_at) * self._rate) + now - self._began
+        played = self._told_ns - self._start_ns + int((now - self._told_at) * self._rate)
+        self._counted = max(self._counted, played + now - self._began)
+        return self._counted
 
     def wall_ns(self) -> int:
         """The played day's time, ns UTC."""
@@ -79,12 +90,19 @@ class PacedClock:
     async def sleep_ns(self, duration: int) -> None:
         """Wait until that much has passed."""
         until = self.monotonic_ns() + duration
-        while (rest := until - self.monotonic_ns()) > 0:
-            moved = self._moved
-            try:
-                await asyncio.wait_for(moved.wait(), rest / (1 + self._rate) / NS_PER_SECOND)
-            except TimeoutError:
-                continue
+        task = asyncio.current_task()
+        if task is not None and duration >= NEWS_NS:
+            self._asleep[task] = until
+        try:
+            while (rest := until - self.monotonic_ns()) > 0:
+                moved = self._moved
+                try:
+                    await asyncio.wait_for(moved.wait(), rest / (1 + self._rate) / NS_PER_SECOND)
+                except TimeoutError:
+                    continue
+        finally:
+            if task is not None:
+                self._asleep.pop(task, None)
 
 
 def seconds(value: float) -> int:

@@ -27,13 +27,16 @@ class DayStatus:
     Attributes
     ----------
     phase : str
-        starting, waiting, trading, closing, done or login_needed.
+        starting, login_needed, waiting, trading, closing or done; a lost login and a KILL show while they last.
+    killing : bool
+        A KILL is being carried out.
     minute : int
         Last closed minute; -1 before the first.
     """
 
     def __init__(self) -> None:
         self.phase = "starting"
+        self.killing = False
         self.minute = -1
         self._log = structlog.get_logger("runner")
         self._latency = np.zeros(KEPT, np.int64)
@@ -64,7 +67,7 @@ class DayStatus:
 
     def beat(self, heart: Heart, day: "LiveDay | None") -> None:
         """Give a sign of life; a disk that takes none leaves us silent, which the watchdog sees."""
-        told: dict[str, Any] = {"phase": self.phase, "minute": self.minute}
+        told: dict[str, Any] = {"phase": self._phase(day), "minute": self.minute}
         told["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         told["latency_us"] = {"p50": self.latency_us(50), "p99": self.latency_us(99)}
         told["ticks"] = self.ticks
@@ -74,7 +77,7 @@ class DayStatus:
             seq = day.store.state.seq
             compared = self._compared
             told["broker"] = {
-                "up": not day.trader_login_lost and (compared is None or compared.known),
+                "up": not day.login_lost and (compared is None or compared.known),
                 "age_s": round(time.monotonic() - self._compared_at, 1) if compared is not None else None,
                 "detail": "" if compared is None else compared.detail,
             }
@@ -82,6 +85,13 @@ class DayStatus:
             heart.beat(seq, told)
         except StoreError as error:
             self._log.warning("no heartbeat: %s", error)
+
+    def _phase(self, day: "LiveDay | None") -> str:
+        if self.phase == "done":
+            return "done"
+        if day is not None and day.login_lost:
+            return "login_needed"
+        return "closing" if self.killing else self.phase
 
 
 def _market(day: "LiveDay") -> dict[str, Any]:
@@ -97,11 +107,11 @@ def _market(day: "LiveDay") -> dict[str, Any]:
     condition, detail = day.link.condition(None)
     age = day.link.tick_age_s
     told["feed"] = {
-        "fresh": condition == "up",
+        "fresh": day.watch.fresh and condition == "up",
         "age_s": None if age == float("inf") else round(age, 1),
-        "detail": detail,
+        "detail": detail or day.watch.detail,
     }
-    if not day.has_begun:
+    if not day.started:
         return told
     state = day.trader.state
     shorts = [short.contract for short in state.open]

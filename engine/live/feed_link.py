@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 from engine.live.feeds.wire import (
-    ClockTick,
     FeedClient,
     FeedError,
     Hello,
@@ -25,8 +24,6 @@ from engine.live.feeds.wire import (
 from engine.market.indices import IndexName
 
 RETRY_S = 0.1
-SILENT_S = 5.0
-"""A feed process that says nothing at all for so long is down."""
 
 Condition = Literal["up", "stale", "down", "token_expired"]
 
@@ -52,6 +49,8 @@ class FeedLink:
         From when on the repeated past reaches; None if nothing was repeated yet.
     arrived_ns : int
         `time.perf_counter_ns` at which the present message was read.
+    last_message : float
+        `time.monotonic` of the same; 0 before the first.
     """
 
     def __init__(self, path: Path, index: IndexName) -> None:
@@ -61,6 +60,7 @@ class FeedLink:
         self._wanted: Sequence[tuple[int, str, int]] = ()
         self._news = asyncio.Event()
         self._last_tick = 0.0
+        self.last_message = 0.0
         self.hello: Hello | None = None
         self.status = Status("down", "not connected to the feed yet", 0, 0)
         self.index: Index | None = None
@@ -92,15 +92,18 @@ class FeedLink:
             try:
                 async for message in client:
                     self.arrived_ns = time.perf_counter_ns()
+                    self.last_message = time.monotonic()
                     if not self._kept(message):
                         yield message
                     self._news.set()
+                self._down("the feed has gone")
             except FeedError as error:
                 self._down(str(error))
             finally:
                 self._client = None
-                self._down("the feed has gone")
+                self._down(self.status.detail)
                 await client.close()
+            await asyncio.sleep(RETRY_S)  # a feed that takes nobody is not asked without a pause
 
     async def done(self, seq: int) -> None:
         """Answer a clock; a feed that has gone asks again."""
@@ -137,6 +140,11 @@ class FeedLink:
         return "up", self.status.detail
 
     @property
+    def silent_s(self) -> float:
+        """Seconds since the last message of any kind; infinite before the first."""
+        return time.monotonic() - self.last_message if self.last_message else float("inf")
+
+    @property
     def tick_age_s(self) -> float:
         """Seconds since the last tick; infinite before the first."""
         return time.monotonic() - self._last_tick if self._last_tick else float("inf")
@@ -159,10 +167,10 @@ class FeedLink:
                 self.index = message
                 return False
             case Ticks():
-                self._last_tick = time.monotonic()
+                if not self.in_past:
+                    self._last_tick = time.monotonic()
                 return False
             case _:
-                assert isinstance(message, ClockTick) or message is not None
                 return False
         return True
 

@@ -1,35 +1,43 @@
-"""One live day from the open to the proof of flat: prices in, the trader told, minutes closed, people obeyed.
+"""One live day from the open to the proof of flat: contracts, recovery, prices in, the trader told, the end.
 
 Start and recovery are one path: read what is on disk, ask the broker, rebuild, place what protects, go on. The day
-runs on the wall clock, or on the clock of a feed that plays one ("paced": each moment is settled, then answered, so
-a played day decides the same at any speed). Rules R7 and R10, faults 21, 24, 32 and 33 of the reference `reliability`.
+runs on the wall clock (`day_watch`), or on the clock of a feed that plays one ("paced": each moment is settled, then
+answered, so a played day decides the same at any speed). Rules R7 and R10, faults 21, 24, 32 and 33 of the reference
+`reliability`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 
+from engine.errors import WorkbenchError
 from engine.execution.risk import limits_for
-from engine.history.bars import BAR, GRACE_NS
+from engine.history.bars import GRACE_NS
 from engine.live.backfill import Backfill
 from engine.live.bar_log import BarLog
-from engine.live.brokers.base import Broker, BrokerAuth, BrokerError, BrokerUnknown
+from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
 from engine.live.clocks import Clock, PacedClock
-from engine.live.day_contracts import DayContracts, choose, plan_of
+from engine.live.day_contracts import DayContracts, plan_of
+from engine.live.day_opening import contracts_at_open
 from engine.live.day_status import DayStatus
+from engine.live.day_watch import DayWatch
+from engine.live.dead_man import close_everything
 from engine.live.events import LinkChanged, Noticed, SessionEnded, SessionStarted
 from engine.live.feed_link import FeedLink
 from engine.live.feeds.wire import ClockTick, Index, Message, Order, Ticks
 from engine.live.gateway import Gateway
+from engine.live.minute_closing import AGAIN_NS, MinuteClosing
 from engine.live.minutes import Minutes
 from engine.live.money import billed_charges
+from engine.live.old_days import settle_earlier_days
 from engine.live.prechecks import Rails
 from engine.live.recorder import Instrument, Recorder, Recording, recording_folder
-from engine.live.session_inputs import BarsClosed, FeedStatus, Timer
+from engine.live.session_inputs import Timer
 from engine.live.session_state import MINUTE_NS, Plan
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
@@ -37,15 +45,12 @@ from engine.live.store_errors import StoreError
 from engine.live.trader import Trader
 from engine.market.clock import minute_start, to_ns
 from engine.market.contracts import freeze_quantity
-from engine.market.prices import TICKS_PER_RUPEE
 from engine.market.sessions import session_minutes
 
-WATCH_S = 0.25
-BOOK_S = 2.0
-OPENING_BEFORE_S = 300
-"""The index's value from so long before the open is the opening price: the pre-open session has settled it."""
+Records = npt.NDArray[np.void]
 CONFIRM_S = 3.0
-JUMP_S = 2.0
+RETRY_S = 1.0
+EARLY_CLOSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ class DayParts:
 
     Attributes
     ----------
-    log_in : function
-        Returns a broker whose login is good, or raises `BrokerAuth`; called again after a lost login.
+    renew_login : function
+        Logs in anew with the newest token, or raises what the broker or the secrets' file says.
     """
 
     spec: SessionSpec
@@ -76,9 +81,15 @@ class LiveDay:
     Attributes
     ----------
     trader : Trader
-        After `begin`.
+        Once `has_trader`; it may be spoken to once `started`.
+    begun : bool
+        Decisions are taken.
     over : asyncio.Event
         The session's last minute has closed.
+    first_clock : asyncio.Event
+        A played day has told its time.
+    stopping : bool
+        Prices are not followed any more.
     """
 
     def __init__(self, parts: DayParts) -> None:
@@ -88,22 +99,30 @@ class LiveDay:
         self.clock = parts.clock
         self.link = parts.link
         self.status = parts.status
-        self._backfill = parts.backfill
-        self._renew_login = parts.renew_login
+        self.backfill = parts.backfill
+        self.renew_login = parts.renew_login
         self.open_ns = to_ns(minute_start(self.spec.date, 0))
         self.minutes_in_day = session_minutes(self.spec.date)
         self.over = asyncio.Event()
+        self.stopping = False
+        self.has_trader = False
+        self.started = False
+        self.begun = False
         self.trader: Trader
         self.plan: Plan
         self.day: DayContracts
         self.minutes: Minutes
-        self._recorder: Recorder
-        self._waiting: list[Message] | None = []  # until the trader is there
+        self.bar_log = BarLog(self.spec.places.folder, self.spec.date)
+        self._closing = MinuteClosing(self)
+        self.watch = DayWatch(self, self._closing)
+        self._recorder: Recorder | None = None
+        self._waiting: deque[tuple[Message, bool]] = (
+            deque()
+        )  # until the trader is there; and whether repeated
         self._last_clock: ClockTick | None = None
-        self._closing = asyncio.Lock()
+        self.first_clock = asyncio.Event()
+        self._books = asyncio.Lock()  # who asks the broker before the trader is there
         self._kept: DayContracts | None = None
-        self._lost_ns = 0
-        self._fresh = True
 
     # ---- beginning ----
 
@@ -113,14 +132,15 @@ class LiveDay:
         return isinstance(self.clock, PacedClock)
 
     @property
-    def has_begun(self) -> bool:
-        """Whether decisions are taken."""
-        return self._waiting is None
+    def rate(self) -> float:
+        """How much faster than the market's own a played day flows; 0 where it stands between its moments."""
+        clock = self._last_clock
+        return float(clock.speed) if clock is not None and not isinstance(clock.speed, str) else 0.0
 
     @property
-    def trader_login_lost(self) -> bool:
+    def login_lost(self) -> bool:
         """Whether the broker does not know us any more."""
-        return self.has_begun and self.trader.login_lost
+        return self.has_trader and self.trader.login_lost
 
     def prepare(self) -> None:
         """Before the feed is followed: what an earlier process of this day watched is watched again."""
@@ -130,55 +150,100 @@ class LiveDay:
 
     async def begin(self) -> None:
         """
-        Everything until the first decision may be taken.
+        Everything until the first decision may be taken; waits for the feed and the broker as long as it takes.
 
         Raises
         ------
-        BrokerError
-            If the broker could not be asked within the time.
         WorkbenchError
             If contracts, parameters or filters do not fit; a new start would fail alike.
         """
-        self.day = await self._contracts()
-        self.plan = plan_of(self.day, self.spec.params)
+        self.day = self._kept or await contracts_at_open(self)
+        self.plan = await asyncio.to_thread(
+            plan_of, self.day, self.spec.params
+        )  # compiles: the heart beats on
         await self._subscribe()
-        log = BarLog(self.spec.places.folder, self.spec.date)
+        if self.paced:
+            await self.first_clock.wait()
         now = self.clock.wall_ns()
         self.minutes = Minutes(
-            self.open_ns, self.minutes_in_day, len(self.plan.symbols), log, from_open=self._from_open(now)
+            self.open_ns,
+            self.minutes_in_day,
+            len(self.plan.symbols),
+            self.bar_log,
+            from_open=self._from_open(now),
         )
         await self._fill_gap(now)
         self._begin_recording()
+        async with self._books:
+            await self._begin_trading()
+        while self._waiting:
+            message, past = self._waiting.popleft()
+            await self._process(message, past=past)
+        self.begun = True
+
+    async def _begin_trading(self) -> None:
         gateway = Gateway(self.store, self.broker, self.clock, self._rails(), self._reference)
+        await self._broker_answers(gateway)
+        await settle_earlier_days(self.store, self.broker, self.spec.date, self.notice)
         self._log_start()
         self.trader = Trader(self.plan, self.store, gateway, self.clock, alert=self.notice)
+        self.has_trader = True
+        reports = getattr(self.broker, "on_report", None)
+        if reports is not None:
+            reports.append(self.trader.pushed)
         compared = await self.trader.start(self.minutes.history())
-        if not compared.known:
-            raise BrokerUnknown(f"the broker's books could not be compared at the start: {compared.detail}")
-        for message in self._drain():
-            await self._process(message)
-        self._waiting = None
+        self.started = True
+        while not compared.known:  # what is open is looked after meanwhile; nothing is opened
+            self.status.compared(compared)
+            self.trader.raise_failure()
+            await self.watch.mend_login()
+            await asyncio.sleep(RETRY_S)
+            compared = await self.trader.reconcile()
+        self.status.compared(compared)
 
-    async def _contracts(self) -> DayContracts:
-        if self._kept is not None:
-            return self._kept
-        opening = await self._opening()
-        listed = await self.broker.instruments(self.spec.params.underlying)
-        day = choose(listed, opening, self.spec.params, self.spec.date)
-        day.write(self.spec.places.contracts)
-        return day
-
-    async def _opening(self) -> Decimal | None:
-        """The index at the open, rupees; None where a played day has none."""
+    async def _broker_answers(self, gateway: Gateway) -> None:
+        """Wait until the broker's books can be read: unknown is not flat, and a new start would know no more."""
+        told = ""
         while True:
-            index = self.link.index
-            if index is not None and index.ns >= self.open_ns - OPENING_BEFORE_S * 1_000_000_000:
-                begun = index.ns >= self.open_ns and index.open > 0
-                return Decimal(index.open if begun else index.last) / TICKS_PER_RUPEE
-            if self.paced and self._last_clock is not None and index is None:
-                self.notice("warning", "the played day has no index: every listed strike is watched")
-                return None
-            await self.link.wait_news()
+            try:
+                await gateway.wire.look()
+            except BrokerError as error:
+                if str(error) != told:
+                    told = str(error)
+                    auth = isinstance(error, BrokerAuth)
+                    self.tell_link("broker", self.spec.broker, "token_expired" if auth else "down", told)
+                with suppress(WorkbenchError):
+                    await self.renew_login()
+                await asyncio.sleep(RETRY_S)
+            else:
+                if told:
+                    self.tell_link("broker", self.spec.broker, "up", "answers again")
+                return
+
+    async def close_early(self, reason: str) -> bool:
+        """
+        KILL before there is a trader: close what an earlier process of this day left, without prices of our own.
+
+        Returns
+        -------
+        bool
+            Whether flat is proved; False also where the trader has come meanwhile: then it is the trader's turn.
+        """
+        async with self._books:
+            if self.has_trader:
+                return False
+            today = self.store.state.today
+            if today is not None and today.date == self.spec.date.isoformat():
+                closed = await close_everything(
+                    self.spec, self.store, lambda: _Lent(self.broker), reason, self.notice,  # type: ignore[arg-type, return-value]
+                    within_s=EARLY_CLOSE_S, clock=self.clock,
+                )  # fmt: skip
+                return closed.flat
+            try:
+                await settle_earlier_days(self.store, self.broker, self.spec.date, self.notice)
+            except BrokerError:
+                return False
+            return True  # nothing was sent on this day: every intent is written down before it leaves
 
     async def _subscribe(self) -> None:
         wanted = self._want(self.day)
@@ -195,26 +260,43 @@ class LiveDay:
         return wanted
 
     def _from_open(self, now: int) -> bool:
-        first = self._last_clock
-        if self.paced:
-            return first is None or (first.minute, first.moment) == (0, 0)
-        return now < self.open_ns
+        if not self.paced:
+            return now < self.open_ns
+        clock = self._last_clock
+        return clock is not None and (clock.minute, clock.moment) == (0, 0)
 
     async def _fill_gap(self, now: int) -> None:
         """Minutes that closed while nobody watched, and the one in progress if its beginning was missed."""
         if self.minutes.closed < 0 and self._from_open(now):
             return
-        past = self.link.past_from_ns
-        current = min((now - self.open_ns) // MINUTE_NS, self.minutes_in_day)
+        past, clock = self.link.past_from_ns, self._last_clock
         missing = self.minutes.due(now, grace_ns=0)
+        if missing and clock is not None and clock.closes and clock.minute == missing[-1]:
+            begun = self.open_ns + missing[-1] * MINUTE_NS
+            if past is not None and 0 < past <= begun:  # told again, and its end is still to be answered
+                missing = missing[:-1]
         if missing:
-            bars = await self._backfill.bars(self.day.contracts, missing[0], missing[-1])
-            for minute in missing:
+            bars = await self._missing_bars(missing[0], missing[-1])
+            for minute in missing if bars is not None else ():
                 self.minutes.fill(minute, bars[bars["minute"] == minute])
+            now = self.clock.wall_ns()
         self.minutes.resume()
-        begun = self.open_ns + current * MINUTE_NS
-        if current < self.minutes_in_day and (past is None or not 0 < past <= begun):
+        begun = self.open_ns + (self.minutes.closed + 1) * MINUTE_NS
+        if now > begun and (past is None or not 0 < past <= begun):
             self.minutes.lost(begun, now)
+
+    async def _missing_bars(self, first: int, last: int) -> Records | None:
+        """Candles of some minutes; None if none come: then the minutes wait for them, and nothing is decided."""
+        began = self.clock.monotonic_ns()
+        while True:
+            try:
+                return await self.backfill.bars(self.day.contracts, first, last)
+            except BrokerError as error:
+                if self.clock.monotonic_ns() - began > AGAIN_NS:
+                    self.notice("error", f"no candles of minutes {first} to {last} yet ({error})")
+                    return None
+                await self.backfill.close()  # its login may be old
+                await asyncio.sleep(RETRY_S)
 
     def _begin_recording(self) -> None:
         instruments = tuple(
@@ -222,7 +304,15 @@ class LiveDay:
         )
         recording = Recording(self.day.underlying, self.spec.date, self.spec.simulated, instruments)
         folder = recording_folder(self.spec.places.folder, self.day.underlying, self.spec.date)
-        self._recorder = Recorder(folder, recording)
+        try:
+            self._recorder = Recorder(folder, recording)
+        except (WorkbenchError, OSError) as error:  # a full disk must cost the recording only
+            self.notice("error", f"the day is not recorded: {error}")
+
+    def record_bars(self, rows: Records) -> None:
+        """Write closed bars into the recording."""
+        if self._recorder is not None:
+            self._recorder.bars(rows)
 
     def _rails(self) -> Rails:
         spec = self.spec
@@ -240,8 +330,9 @@ class LiveDay:
         return self.minutes.reference(self.plan.symbols.index(symbol), self.clock.wall_ns())
 
     def _log_start(self) -> None:
+        """A day begins once; one that ended without the proof of flat goes on."""
         today = self.store.state.today
-        if today is not None and today.date == self.spec.date.isoformat() and not today.ended_ns:
+        if today is not None and today.date == self.spec.date.isoformat():
             return
         self.store.append(
             SessionStarted(
@@ -260,32 +351,26 @@ class LiveDay:
                 self._told_time(message)
             if isinstance(message, Index):
                 on_index = getattr(self.broker, "on_index", None)
-                if on_index is not None:
+                if on_index is not None and message.last > 0:
                     on_index(message.last)
-            elif self._waiting is not None:
-                self._waiting.append(message)
+            elif self.begun:
+                await self._process(message, past=self.link.in_past)
             else:
-                await self._process(message)
+                self._waiting.append((message, self.link.in_past))
 
-    def _drain(self) -> list[Message]:
-        assert self._waiting is not None
-        drained, self._waiting = self._waiting, []
-        return drained
-
-    async def _process(self, message: Message) -> None:
+    async def _process(self, message: Message, *, past: bool) -> None:
         match message:
             case Ticks():
-                self._ticks(message)
+                self._ticks(message.ticks, past=past)
             case Order():
                 self.trader.pushed(message.report)
-            case ClockTick():
+            case ClockTick() if not past:
                 await self._clock_tick(message)
             case _:
                 pass
         self.trader.raise_failure()
 
-    def _ticks(self, message: Ticks) -> None:
-        ticks, past = message.ticks, self.link.in_past
+    def _ticks(self, ticks: Records, *, past: bool) -> None:
         for quotes in self.minutes.push(ticks):
             if self.paced:
                 self.trader.tell(Timer(quotes.at_ns))
@@ -293,7 +378,7 @@ class LiveDay:
         on_ticks = getattr(self.broker, "on_ticks", None)
         if on_ticks is not None:
             on_ticks(ticks, self.clock.wall_ns(), past=past)
-        if not past:
+        if not past and self._recorder is not None:
             self._recorder.ticks(ticks)
         self.status.decided(self.link.arrived_ns, ticks.shape[0])
 
@@ -301,144 +386,45 @@ class LiveDay:
         if isinstance(self.clock, PacedClock):
             self.clock.told(tick.ns, tick.speed if isinstance(tick.speed, float | int) else 0.0)
         before = self._last_clock
-        if before is not None and tick.seq > before.seq + 1 and self._waiting is None:
+        if before is not None and tick.seq > before.seq + 1 and self.has_trader:
             self.minutes.lost(before.ns, tick.ns)
             self.notice("warning", f"{tick.seq - before.seq - 1} moments of the played day were not heard")
         if before is None or tick.seq > before.seq:
             self._last_clock = tick
+            self.first_clock.set()
 
     async def _clock_tick(self, tick: ClockTick) -> None:
-        if self.link.in_past:
-            return
-        on_time = getattr(self.broker, "on_time", None)
-        if on_time is not None:
-            on_time(tick.ns)
+        self.broker_time(tick.ns)
         if isinstance(tick.speed, str):
             await self.trader.settle()  # what this moment filled is booked before it is judged
         # a minute's end still belongs to it: what is due at the next one meets that one's first price
         self.trader.tell(Timer(tick.ns - tick.closes))
         if tick.closes:
-            await self._close_minutes(self.open_ns + (tick.minute + 1) * MINUTE_NS + GRACE_NS)
+            end_ns = self.open_ns + (tick.minute + 1) * MINUTE_NS + GRACE_NS
+            await self._closing.close_until(end_ns, patient=False)
         if isinstance(tick.speed, str):
             await self.trader.settle()
         await self.link.done(tick.seq)
         if tick.closes and tick.minute >= self.minutes_in_day - 1:
             self.over.set()
 
-    # ---- minutes ----
+    def broker_time(self, now_ns: int) -> None:
+        """Tell a broker that lives in this process how late it is."""
+        on_time = getattr(self.broker, "on_time", None)
+        if on_time is not None:
+            on_time(now_ns)
 
-    async def _close_minutes(self, now: int) -> None:
-        async with self._closing:
-            for minute in self.minutes.due(now):
-                closed = await self._closed(minute)
-                self._record_bars(closed)
-                self.trader.tell(closed)
-                self.status.minute = minute
+    # ---- telling ----
 
-    async def _closed(self, minute: int) -> BarsClosed:
-        if not self.minutes.needs_candles(minute):
-            return self.minutes.close(minute)
+    def tell_link(self, link: str, name: str, status: str, detail: str) -> None:
+        """Write down that a feed, the broker's line or the clock has changed its condition."""
+        fact = LinkChanged(link=link, name=name, status=status, detail=detail)  # type: ignore[arg-type]
+        self.status.log("info", f"{link} {name}: {status} {detail}")
         try:
-            bars = await self._backfill.bars(self.day.contracts, minute, minute)
-        except BrokerError as error:
-            self.notice("error", f"minute {minute} was not watched wholly and has no candles ({error})")
-            return self.minutes.close(minute)
-        self.notice("info", f"minute {minute} was filled up from candles; nothing is sent for it")
-        return self.minutes.fill(minute, bars)
-
-    def _record_bars(self, closed: BarsClosed) -> None:
-        rows = np.zeros(len(closed.bars), BAR)
-        for place, bar in enumerate(closed.bars):
-            row = rows[place]
-            row["instrument"], row["minute"] = bar.contract, closed.minute
-            row["open"], row["high"], row["low"], row["close"] = bar.open, bar.high, bar.low, bar.close
-            row["volume"] = bar.volume
-        self._recorder.bars(rows)
-
-    # ---- what time brings ----
-
-    async def watch(self) -> None:
-        """The wall clock's work: the time told, minutes closed, a silent feed and a jumping clock noticed."""
-        drift = self.clock.wall_ns() - self.clock.monotonic_ns()
-        exit_at = self.clock.monotonic_ns() + self.plan.exit_ns - self.clock.wall_ns()
-        while True:
-            await asyncio.sleep(WATCH_S)
-            self.trader.raise_failure()
-            self._watch_feed()
-            if self.paced:
-                continue
-            now = self.clock.wall_ns()
-            jumped = now - self.clock.monotonic_ns() - drift
-            if abs(jumped) > JUMP_S * 1e9:
-                drift += jumped
-                self._tell_link("clock", "wall clock", "jumped", f"by {jumped / 1e9:+.1f} s")
-            if self.clock.monotonic_ns() >= exit_at:
-                now = max(now, self.plan.exit_ns)  # the exit does not wait for a clock that was set back
-            on_time = getattr(self.broker, "on_time", None)
-            if on_time is not None:
-                on_time(now)
-            self.trader.tell(Timer(now))
-            await self._close_minutes(now)
-            if self.minutes.closed >= self.minutes_in_day - 1:
-                self.over.set()
-
-    def _watch_feed(self) -> None:
-        stale = float(self.spec.session.stale_ticks_seconds)
-        hours = (
-            self.paced
-            or self.open_ns <= self.clock.wall_ns() < self.open_ns + self.minutes_in_day * MINUTE_NS
-        )
-        condition, detail = self.link.condition(stale if hours and not self.paced else None)
-        fresh = condition == "up"
-        if fresh == self._fresh:
-            return
-        self._fresh = fresh
-        now = self.clock.wall_ns()
-        if not fresh:
-            self._lost_ns = now - round(min(self.link.tick_age_s, 60) * 1e9)
-        elif not self.paced:  # a played day waits for us: its moments are counted
-            self.minutes.lost(self._lost_ns, now)
-        self._tell_link("feed", self.spec.feed, condition, detail)
-        self.trader.tell(FeedStatus(fresh, detail))
-
-    async def read_books(self) -> None:
-        """Look at the broker's books while something of ours is open: pushes may be lost."""
-        while True:
-            await asyncio.sleep(BOOK_S)
-            if self.store.state.open_orders or self.trader.held():
-                await self.trader.look()
-            await self._mend_login()
-
-    async def reconcile(self) -> None:
-        """Compare broker and log, every so often."""
-        while True:
-            await asyncio.sleep(self.spec.session.reconcile_seconds)
-            compared = await self.trader.reconcile()
-            self.status.compared(compared)
-
-    async def _mend_login(self) -> None:
-        """While the login is gone: wait for a person to log in again, then compare before going on."""
-        if not self.trader.login_lost:
-            return
-        self._tell_link("broker", self.spec.broker, "token_expired", "log in: workbench login kite")
-        self.status.phase = "login_needed"
-        while True:
-            try:
-                await self._renew_login()
-                break
-            except BrokerAuth:
-                await asyncio.sleep(BOOK_S)
-            except BrokerError:
-                await asyncio.sleep(BOOK_S)
-        self.trader.login_lost = False
-        self._tell_link("broker", self.spec.broker, "up", "logged in again")
-        self.status.phase = "trading"
-        await self.trader.reconcile()
-
-    def _tell_link(self, link: str, name: str, status: str, detail: str) -> None:
-        self.trader.gateway.wire.note(
-            LinkChanged(link=link, name=name, status=status, detail=detail)  # type: ignore[arg-type]
-        )
+            self.store.append_exit(fact)
+        except StoreError as error:
+            if error.failure == "lost_lease":
+                raise
 
     def notice(self, level: str, text: str) -> None:
         """Tell a person, by way of the log."""
@@ -451,7 +437,7 @@ class LiveDay:
     async def end(self) -> bool:
         """The day is over: close what is left, prove flat, sum up. Whether it is flat, by the broker."""
         within = self.spec.session.flatten_within_seconds
-        await self.trader.reconcile()
+        self.status.compared(await self.trader.reconcile())
         flat = not self.trader.held() and await self.trader.proves_flat()
         if not flat:
             flat = await self.trader.kill("end of day", "runner", within)
@@ -471,6 +457,22 @@ class LiveDay:
         row = self.store.state.positions.get(position)
         return row is not None and row.date == self.spec.date.isoformat()
 
-    def close(self) -> None:
-        """Write down what is recorded."""
-        self._recorder.close()
+    async def close(self) -> None:
+        """Drop what is on its way, write down what is recorded."""
+        if self.has_trader:
+            await self.trader.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
+
+
+class _Lent:
+    """A broker that is not to be closed by whoever borrows it."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._broker, name)
+
+    async def close(self) -> None:
+        """Nothing: the owner goes on."""

@@ -41,6 +41,8 @@ class Minutes:
         Last closed minute; -1 before the first.
     last : int32[C]
         Last traded prices in ticks, 0 before the first.
+    newest_ns : int
+        The exchange's time of the newest tick, ns UTC; 0 before the first.
     """
 
     def __init__(
@@ -50,15 +52,17 @@ class Minutes:
         self.minutes = minutes
         self.contracts = contracts
         self._log = log
-        self._bars = log.read()
+        self._bars = _whole_minutes(log.read())
         self._bars = self._bars[self._bars["instrument"] < contracts]
-        self.closed = int(self._bars["minute"].max()) if self._bars.shape[0] else -1
+        self.closed = int(self._bars["minute"].max(initial=-1))
         self.last = np.zeros(contracts, np.int32)
         self._last_ns = np.zeros(contracts, np.int64)
         self._sums = np.zeros((BUCKETS, contracts), np.int64)
         self._counts = np.zeros((BUCKETS, contracts), np.int64)
         self._bucket = np.full(BUCKETS, -1, np.int64)
         self._lost: set[int] = set()
+        self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
+        self.newest_ns = 0
         self._builder = self._new_builder(from_open=from_open and self.closed < 0)
 
     # ---- ticks ----
@@ -83,6 +87,7 @@ class Minutes:
         price = ticks["price"]
         self.last[place] = price  # of several ticks of one contract the last one stands
         np.maximum.at(self._last_ns, place, ns)
+        self.newest_ns = max(self.newest_ns, int(ns.max()))
         self._remember(place, price, int(ns[-1]))
         minute = (ns - self.open_ns) // MINUTE_NS
         if minute[0] == minute[-1] and (minute == minute[0]).all():
@@ -127,14 +132,12 @@ class Minutes:
     def close(self, minute: int) -> BarsClosed:
         """Close the next minute with the bars that were watched."""
         self._must_be_next(minute)
-        bars = self._builder.close_until(self.open_ns + (minute + 1) * MINUTE_NS + GRACE_NS)
-        bars = bars[bars["minute"] == minute]
-        return self._keep(minute, bars, replayed=minute in self._lost)
+        return self._keep(minute, self._taken(minute), replayed=minute in self._lost)
 
     def fill(self, minute: int, candles: Records) -> BarsClosed:
         """Close the next minute with the vendor's candles (BAR[n] of that minute)."""
         self._must_be_next(minute)
-        self._builder.close_until(self.open_ns + (minute + 1) * MINUTE_NS + GRACE_NS)
+        self._taken(minute)
         return self._keep(minute, candles, replayed=True)
 
     def history(self) -> tuple[BarsClosed, ...]:
@@ -150,6 +153,17 @@ class Minutes:
 
     # ---- inside ----
 
+    def _taken(self, minute: int) -> Records:
+        """
+        The bars of a minute as they were watched.
+
+        Where a minute waited for its candles, ticks have closed later ones meanwhile: those wait for their turn.
+        """
+        bars = self._builder.close_until(self.open_ns + (minute + 1) * MINUTE_NS + GRACE_NS)
+        bars = np.concatenate([self._ahead, bars])
+        self._ahead = bars[bars["minute"] > minute]
+        return bars[bars["minute"] == minute]
+
     def _new_builder(self, *, from_open: bool) -> BarBuilder:
         totals = None
         if not from_open:
@@ -164,7 +178,7 @@ class Minutes:
         assert minute == self.closed + 1, f"minute {minute} does not follow {self.closed}"
 
     def _keep(self, minute: int, bars: Records, *, replayed: bool) -> BarsClosed:
-        kept = bars if bars.shape[0] else _marker(minute)
+        kept = np.concatenate([bars, _marker(minute)])
         self._log.append(kept)
         self._bars = np.concatenate([self._bars, kept])
         self.closed = minute
@@ -183,11 +197,18 @@ class Minutes:
 
 
 def _marker(minute: int) -> Records:
-    """An empty minute leaves a record of no instrument, so that a restart knows that it was watched."""
+    """A record of no instrument ends each minute: an empty one was watched too, one without it is torn."""
     row = np.zeros(1, BAR)
     row["instrument"] = -1
     row["minute"] = minute
     return row
+
+
+def _whole_minutes(bars: Records) -> Records:
+    """The bars up to the last minute that is whole, as are all before it."""
+    ended = set(bars["minute"][bars["instrument"] < 0].tolist())
+    whole = next(minute for minute in range(len(ended) + 1) if minute not in ended)
+    return bars[bars["minute"] < whole]
 
 
 def _closed(minute: int, bars: Records, *, replayed: bool) -> BarsClosed:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +37,7 @@ from engine.live.live_day import DayParts, LiveDay
 from engine.live.processes import CANNOT_START, ENDED, LEASE_HELD
 from engine.live.spec import SIMULATED_FEEDS, SessionSpec
 from engine.live.store import Store
-from engine.live.store_errors import LeaseHeldError, StoreError
+from engine.live.store_errors import EventRefusedError, LeaseHeldError, StoreError
 from engine.market.clock import minute_start, to_ns
 from engine.market.indices import index_of
 
@@ -70,9 +70,10 @@ class Runner:
     def __init__(self, spec: SessionSpec) -> None:
         self.spec = spec
         self._clock = _Clock()
+        self.has_begun = False
         self._ended: asyncio.Future[int]
-        self._signalled = False
         self._commands: Commands | None = None
+        self._day: LiveDay | None = None
 
     async def run(self) -> int:
         """
@@ -88,78 +89,97 @@ class Runner:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         spec = self.spec
-        simulated = spec.feed in SIMULATED_FEEDS
         with Store.open(spec.places.database, spec.account, clock=self._clock.wall_ns) as store:
             if _is_over(store, spec):
                 log.info("the day is over already")
                 return ENDED
-            self._clock.clock = clock = self._clock_for(
-                paced=simulated and spec.feed_options.get("speed", 1) != 1
-            )
-            store.append(
+            self._clock.clock = clock = self._clock_for(store)
+            store.append_exit(
                 RunnerStarted(pid=os.getpid(), boot_id=boot_id(), version=version("index-option-workbench"))
             )
             with Heart(spec.places.database, "runner") as heart:
-                return await self._day(store, clock, heart)
+                return await self._live(store, clock, heart)
 
-    async def _day(self, store: Store, clock: Clock, heart: Heart) -> int:
-        spec = self.spec
+    async def _live(self, store: Store, clock: Clock, heart: Heart) -> int:
+        """From the first heartbeat to the last; people are obeyed in between, whatever is waited for."""
         status = DayStatus()
         status.phase = "login_needed"
-        status.beat(heart, None)
-        broker = await self._logged_in(store, clock, lambda: status.beat(heart, None))
-        if broker is None:
-            return ENDED
-        link = FeedLink(spec.places.feed_socket, index_of(spec.params.underlying))
-        backfill = Backfill(self._candles, spec.date)
-        day = LiveDay(
-            DayParts(spec, store, broker, clock, link, status, backfill, lambda: self._renew(broker))
-        )
-        day.prepare()
-        tasks: list[asyncio.Future[Any]] = [self._task(self._beat(status, heart, day))]
+        commands = self._commands = Commands(self.spec, store, status, self._end)
+        tasks = [self._task(self._beat(status, heart)), self._task(commands.run())]
         try:
-            status.phase = "waiting"
-            tasks.append(self._task(day.follow()))
-            began = self._task(day.begin())
-            await _first(began, self._ended)
-            if not began.done():
-                began.cancel()  # told to stop before anything was traded by this process
+            broker = await self._logged_in(store, clock)
+            if broker is None:
                 return self._ended.result()
-            began.result()
-            status.phase = "trading"
-            self._commands = Commands(day, self._end)
-            if self._signalled:
-                self._on_signal()
-            tasks += [
-                self._task(work)
-                for work in (day.watch(), day.read_books(), day.reconcile(), self._commands.run())
-            ]
-            over = asyncio.create_task(day.over.wait())
-            await _first(over, self._ended)
-            over.cancel()
-            if self._ended.done():
-                return self._ended.result()
-            status.phase = "closing"
-            flat = await day.end()
-            await asyncio.to_thread(store.backup, spec.places.folder / "backups", spec.date.isoformat())
-            status.phase = "done"
-            return ENDED if flat else NOT_FLAT
+            try:
+                return await self._trade(store, clock, broker, status)
+            finally:
+                with suppress(BrokerError):
+                    await broker.close()
         finally:
             if self._ended.done() and not self._ended.exception() and self._ended.result() == ENDED:
                 status.phase = "done"
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if day.has_begun:
-                await day.trader.close()
-                day.close()
-            status.beat(heart, day)
-            with suppress(BrokerError):
-                await broker.close()
+            status.beat(heart, self._day)
+
+    async def _trade(self, store: Store, clock: Clock, broker: Broker, status: DayStatus) -> int:
+        spec = self.spec
+        status.phase = "waiting"
+        link = FeedLink(spec.places.feed_socket, index_of(spec.params.underlying))
+        backfill = Backfill(self._candles, spec.date)
+        day = self._day = LiveDay(
+            DayParts(spec, store, broker, clock, link, status, backfill, lambda: self._renew(broker))
+        )
+        day.prepare()
+        assert self._commands is not None
+        self._commands.day = day
+        tasks: list[asyncio.Future[Any]] = [self._task(day.follow())]
+        try:
+            began = self._task(day.begin())
+            tasks.append(began)
+            await _first(began, self._ended)
+            if self._ended.done():
+                return self._ended.result()
+            self.has_begun = True
+            status.phase = "trading"
+            watch = day.watch
+            duties = (watch.watch(), watch.close_minutes(), watch.read_books(), watch.reconcile())
+            tasks += [self._task(duty) for duty in duties]
+            over = asyncio.create_task(day.over.wait())
+            tasks.append(over)
+            await _first(over, self._ended)
+            if self._ended.done():
+                return self._ended.result()
+            status.phase = "closing"
+            flat = await day.end()
+            await self._back_up(store, day)
+            self._end(ENDED if flat else NOT_FLAT)
+            return self._ended.result()
+        finally:
+            await self._commands.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await day.close()
             await backfill.close()
 
-    def _clock_for(self, *, paced: bool) -> Clock:
-        return PacedClock(to_ns(minute_start(self.spec.date, 0))) if paced else SystemClock()
+    async def _back_up(self, store: Store, day: LiveDay) -> None:
+        folder = self.spec.places.folder / "backups"
+        try:
+            await asyncio.to_thread(store.backup, folder, self.spec.date.isoformat())
+        except StoreError as error:  # the day is over all the same
+            day.notice("error", str(error))
+
+    def _clock_for(self, store: Store) -> Clock:
+        """A played day has its own time; it stands where the log ends until the feed tells more."""
+        if self.spec.feed not in SIMULATED_FEEDS:
+            return SystemClock()
+        start_ns = to_ns(minute_start(self.spec.date, 0))
+        today = store.state.today
+        if today is not None and today.date == self.spec.date.isoformat():
+            start_ns = max([start_ns, *(event.ts_ns for event in store.events(store.state.seq - 1))])
+        return PacedClock(start_ns)
 
     def _candles(self) -> Any:
         if self.spec.feed == "replay":
@@ -169,7 +189,7 @@ class Runner:
 
     # ---- login ----
 
-    async def _logged_in(self, store: Store, clock: Clock, beat: Callable[[], None]) -> Broker | None:
+    async def _logged_in(self, store: Store, clock: Clock) -> Broker | None:
         """
         Wait until the broker knows us; protective orders of an earlier process stay where they are.
 
@@ -186,9 +206,9 @@ class Runner:
             if made.detail != told:
                 told = made.detail
                 log.warning("no login yet", detail=told)
-                store.append_exit(made)
-            beat()
-            await asyncio.sleep(RETRY_S)
+                with suppress(StoreError):  # it stands in the log of this process
+                    store.append_exit(made)
+            await asyncio.wait([self._ended], timeout=RETRY_S)
         return None
 
     async def _try_login(self, clock: Clock) -> Broker | LinkChanged:
@@ -230,17 +250,16 @@ class Runner:
         if not task.cancelled() and (error := task.exception()) is not None and not self._ended.done():
             self._ended.set_exception(error)
 
-    async def _beat(self, status: DayStatus, heart: Heart, day: LiveDay) -> None:
+    async def _beat(self, status: DayStatus, heart: Heart) -> None:
         while True:
-            status.beat(heart, day)
+            status.beat(heart, self._day)
             await asyncio.sleep(BEAT_S)
 
     def _on_signal(self) -> None:
-        self._signalled = True
         if self._commands is not None:
             self._commands.stop(flatten=self.spec.session.on_sigterm == "flatten", who="signal")
-        elif not self._ended.done():
-            self._ended.set_result(ENDED)
+        else:
+            self._end(ENDED)
 
     def _end(self, code: int) -> None:
         if not self._ended.done():
@@ -271,14 +290,18 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("usage: python -m engine.live.runner SPEC")
         return CANNOT_START
     try:
-        spec = SessionSpec.read(Path(given[0]))
-        return asyncio.run(Runner(spec).run())
+        runner = Runner(SessionSpec.read(Path(given[0])))
+    except WorkbenchError as error:
+        log.error("cannot start", detail=str(error))  # noqa: TRY400 - one line says it
+        return CANNOT_START
+    try:
+        return asyncio.run(runner.run())
     except LeaseHeldError as error:
         log.error("the account is held", detail=str(error))  # noqa: TRY400 - one line says it
         return LEASE_HELD
-    except (BrokerError, StoreError):
-        raise  # another try may succeed
     except WorkbenchError as error:
+        if runner.has_begun or isinstance(error, BrokerError | StoreError | EventRefusedError):
+            raise  # another try may succeed
         log.error("cannot start", detail=str(error))  # noqa: TRY400
         return CANNOT_START
 
