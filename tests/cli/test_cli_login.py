@@ -128,6 +128,22 @@ def test_browser_that_comes_back_needs_no_pasting(day, tmp_path):
         assert_good(server, file)
 
 
+def test_listener_takes_one_token_only():
+    with login._Listener(0) as listener:
+        here = f"http://127.0.0.1:{listener._server.server_port}/?request_token="
+        assert requests.get(f"{here}first", timeout=5).status_code == 200
+        assert requests.get(f"{here}second", timeout=5).status_code == 404
+        assert listener.wait(5) == "first"
+
+
+def test_login_that_was_cancelled_in_the_browser_is_told():
+    with login._Listener(0) as listener:
+        answer = requests.get(f"http://127.0.0.1:{listener._server.server_port}/?status=cancelled", timeout=5)
+        assert "Look into the terminal" in answer.text
+        with pytest.raises(LoginError, match="cancelled"):
+            listener.wait(5)
+
+
 def test_listener_gives_up_in_time(server, env_file):
     begun = time.monotonic()
     done = log_in(server, env_file, "--redirect-url", "http://127.0.0.1:0/", "--wait", "1")
