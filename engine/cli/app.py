@@ -26,7 +26,7 @@ app.add_typer(data, name="data")
 
 @app.command()
 def demo(data_folder: DataFolder = None, as_json: Json = False) -> None:
-    """Simulate a month of NIFTY option days, backtest it, write a report."""
+    """Simulate a month of NIFTY option days, backtest it, write a report, rehearse one day live."""
     from engine.cli.backtesting import run_demo
 
     run_demo(data_folder, as_json)

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from engine.cli.options import open_lake, parse_range, read_params
 from engine.cli.show import console, print_json, progress, rupees, table, warn_simulated
 from engine.errors import DataError
@@ -60,8 +62,15 @@ def run_backtest(
 
 
 def run_demo(data_folder: Path | None, as_json: bool) -> None:
-    """The main job on an embedded default: a simulated month, a backtest, a report."""
+    """
+    The main job on an embedded default: a simulated month, a backtest, a report, and one of its days rehearsed live.
+
+    Exit code 1 if the rehearsal is not well.
+    """
     from engine.backtest.run import backtest
+    from engine.cli.rehearsal import rehearse_day
+    from engine.cli.rehearsing import progress_of_day
+    from engine.cli.rehearsing import tell as tell_rehearsal
     from engine.history.simulate import ensure_simulated
     from engine.params import load_params, project_folder
 
@@ -79,12 +88,27 @@ def run_demo(data_folder: Path | None, as_json: bool) -> None:
     with progress("backtest", quiet=as_json) as step:
         result = backtest(params, lake, DEMO_START, DEMO_END, source="simulated", progress=step)
     path = result.report(project_folder() / "reports" / "demo.html", lake)
-    answer = {**result.summary(), "report": str(path), "demo_s": round(time.perf_counter() - began, 1)}
+    answer = {**result.summary(), "report": str(path)}
+    if not as_json:
+        tell(result, answer)
+        console.print(
+            "\nNow the last of these days with trades, live: an exchange of its own, the official Kite client, the runner.",
+            highlight=False,
+        )
+    last = max((day.date for day in result.days if len(day.trades)), default=DEMO_END)
+    with progress_of_day(quiet=as_json) as step_of_day:
+        rehearsed = rehearse_day(lake, params, last, source="simulated", progress=step_of_day)
     if as_json:
-        print_json(answer)
-        return
-    tell(result, answer)
-    console.print("Next: `workbench lab` opens the notebooks, `workbench backtest --help` tells the options.")
+        took = round(time.perf_counter() - began, 1)
+        print_json({**answer, "rehearsal": rehearsed.as_dict(), "demo_s": took})
+    else:
+        tell_rehearsal(rehearsed)
+        console.print(
+            "\nNext: `workbench lab` opens the notebooks, `workbench rehearse --help` and `workbench live --help` tell "
+            "how a day is traded."
+        )
+    if not rehearsed.is_well:
+        raise typer.Exit(1)
 
 
 def run_benchmark(quick: bool, as_json: bool) -> None:

@@ -243,6 +243,10 @@ def test_demo_ends_with_the_report(tmp_path):
     assert Path(made["report"]).exists()
     assert made["days"] == 20
     assert made["simulated"] is True
+    rehearsed = made["rehearsal"]
+    assert rehearsed["trades"] > 0
+    assert rehearsed["trade_hash"] == rehearsed["backtest_trade_hash"]
+    assert rehearsed["decisions_equal"] is True
 
 
 def test_a_wrong_path_among_files_imports_none_of_them(tmp_path):
