@@ -126,7 +126,15 @@ class Exchange:
         ):
             was = order.status == OrderStatus.OPEN
             triggered, fill = stop_limit_fill(
-                side, request.trigger_ticks, request.limit_ticks, was, before, now, abs(now - before) > LEAP, 0, 0
+                side,
+                request.trigger_ticks,
+                request.limit_ticks,
+                was,
+                before,
+                now,
+                abs(now - before) > LEAP,
+                0,
+                0,
             )
             if triggered and not was:
                 order.status = OrderStatus.OPEN
@@ -153,7 +161,12 @@ class Exchange:
         """Take an order into the book; matched at once if it can be."""
         now = self.now_s
         order = Held(
-            f"o{len(self.orders) + 1}", request.tag if ours else None, request, OrderStatus.OPEN, now + hidden_s, now
+            f"o{len(self.orders) + 1}",
+            request.tag if ours else None,
+            request,
+            OrderStatus.OPEN,
+            now + hidden_s,
+            now,
         )
         self.orders[order.order_id] = order
         if order.tag is not None:
@@ -165,7 +178,9 @@ class Exchange:
         """The order reaches the exchange's engine: a stop lies dormant or is rejected, a limit meets the price."""
         request, price = order.request, self.price[order.request.symbol]
         if request.kind == "SL":
-            crossed = request.trigger_ticks <= price if request.side == "BUY" else request.trigger_ticks >= price
+            crossed = (
+                request.trigger_ticks <= price if request.side == "BUY" else request.trigger_ticks >= price
+            )
             if crossed:
                 self.end(order, OrderStatus.REJECTED, "Trigger price is through the market")
                 return
@@ -198,7 +213,9 @@ class Exchange:
             raise BrokerRefused("Quantity is not above what has been filled", 400)
         price = self.price[request.symbol]
         if request.kind == "SL":
-            crossed = request.trigger_ticks <= price if request.side == "BUY" else request.trigger_ticks >= price
+            crossed = (
+                request.trigger_ticks <= price if request.side == "BUY" else request.trigger_ticks >= price
+            )
             if crossed:
                 raise BrokerRefused("Trigger price is through the market", 400)
         order.modified += 1
@@ -305,4 +322,8 @@ class Exchange:
 
     def live_buys(self, symbol: str) -> Iterable[Held]:
         """Open orders of ours that buy."""
-        return (o for o in self.open if o.tag is not None and o.request.side == "BUY" and o.request.symbol == symbol)
+        return (
+            o
+            for o in self.open
+            if o.tag is not None and o.request.side == "BUY" and o.request.symbol == symbol
+        )

@@ -82,7 +82,8 @@ class Life:
         assert self.trader is not None
         while True:
             await self.clock.sleep_ns(round(self.world.look_s * 1e9))
-            await self.trader.look()
+            if self.trader.store.state.open_orders or self.trader.held():
+                await self.trader.look()
 
     async def _reconciles(self) -> None:
         assert self.trader is not None
@@ -116,7 +117,7 @@ class Life:
         if self._fresh and now_s - self._heard_s > STALE_S:
             self._fresh = False
             trader.tell(FeedStatus(fresh=False))
-        if (step + 1) % STEPS == 0:
+        if (step + 1) % STEPS == 0 and step < world.market.minutes * STEPS:
             self._close(step // STEPS, now_s)
         trader.tell(Timer(world.session_ns))
         if world.kill_wanted and not self._killing:

@@ -17,7 +17,7 @@ from engine.live.state import Order, State
 if TYPE_CHECKING:
     from engine.faults.world import World
 
-NAKED_S = 30.0
+NAKED_S = 45.0
 """So long a short may stand without a live stop or a marketable exit, while something could be done."""
 DOUBT_S = 260.0
 """So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
@@ -264,7 +264,9 @@ class Watch:
             order = state.orders.get(tag)
             if order is None or order.booked != held.filled:
                 booked = order.booked if order else 0
-                self.find("the sum of our fills", f"{tag}: {booked} units in the log, {held.filled} at the exchange")
+                self.find(
+                    "the sum of our fills", f"{tag}: {booked} units in the log, {held.filled} at the exchange"
+                )
         for order in state.open_orders:
             self.find("no open order at the end", f"{order.tag} is {order.state} in the log")
         for row in state.open_positions:

@@ -88,7 +88,7 @@ class World:
         )  # fmt: skip
         self.freeze = self.lot * self.draw.choice([4, 4, 27])
         self.rules = Rules()
-        self.look_s = self.draw.choice([5.0, 10.0, 20.0])
+        self.look_s = self.draw.choice([3.0, 6.0])
         self.weather = Weather(draws["weather"], self.market.minutes * 60)
         self.machine = WallClock(OPEN_NS)
         self.exchange = Exchange(self.market, draws["exchange"], OPEN_NS, self.lot, self.weather.partial)
@@ -169,7 +169,9 @@ class World:
     def opened(self, store: Store) -> None:
         """A process has opened the store: what was committed is there."""
         kept = self._kept
-        gone = (kept.orders.keys() - store.state.orders.keys()) | (kept.fills.keys() - store.state.fills.keys())
+        gone = (kept.orders.keys() - store.state.orders.keys()) | (
+            kept.fills.keys() - store.state.fills.keys()
+        )
         if gone or store.state.seq < kept.seq:
             self.watch.find("what was committed is there", f"{sorted(gone)} gone, seq {store.state.seq}")
         write = store._journal.append  # noqa: SLF001 - the disk under the journal fails
@@ -281,7 +283,12 @@ class World:
         self.say(f"exchange: {_line(order)}")
         self.watch.changed(order)
         tag, weather = order.tag or "", self.weather
-        if order.status == OrderStatus.OPEN and order.request.kind == "SL" and not order.filled and tag[:1] == "S":
+        if (
+            order.status == OrderStatus.OPEN
+            and order.request.kind == "SL"
+            and not order.filled
+            and tag[:1] == "S"
+        ):
             weather.count(9)
         if tag[:1] == "S" and order.filled:
             mine = self.log.orders.get(tag)
@@ -292,9 +299,17 @@ class World:
                 weather.count(10)
         if tag[:1] == "E" and order.filled and order.left and not weather.calm and self.draw.random() < 0.2:
             weather.count(7)
-            self.later(self.draw.uniform(0.2, 3), lambda: order.left and self.exchange.end(order, OrderStatus.CANCELLED, ""))  # type: ignore[func-returns-value, arg-type, return-value]
+            self.later(
+                self.draw.uniform(0.2, 3),
+                lambda: order.left and self.exchange.end(order, OrderStatus.CANCELLED, ""),
+            )  # type: ignore[func-returns-value, arg-type, return-value]
         for one in self.exchange.open:
-            if one.tag and one.tag[0] in "SX" and one.tag not in self._orphans and not self.owned(one.request.symbol):
+            if (
+                one.tag
+                and one.tag[0] in "SX"
+                and one.tag not in self._orphans
+                and not self.owned(one.request.symbol)
+            ):
                 self._orphans.add(one.tag)
                 weather.count(20)
         self._push(order)
@@ -314,7 +329,11 @@ class World:
 
     def _plan_events(self) -> None:
         draw, day = self.draw, self.weather.day_s
-        for kind, act in (("auto square-off", self._square_off), ("app", self._app), ("clock", self._set_clock)):
+        for kind, act in (
+            ("auto square-off", self._square_off),
+            ("app", self._app),
+            ("clock", self._set_clock),
+        ):
             at = self.weather.first(kind)
             if at is not None:
                 self.later(at, act)
@@ -338,7 +357,9 @@ class World:
 
     def _flatten_one(self) -> None:
         if self.log.open_positions:
-            self._person(Command("flatten", "person", position=self.draw.choice(self.log.open_positions).position))
+            self._person(
+                Command("flatten", "person", position=self.draw.choice(self.log.open_positions).position)
+            )
 
     def _kill(self) -> None:
         self.say("KILL")
@@ -386,7 +407,9 @@ class World:
             self.exchange.outside(symbol, "BUY", -self.owned(symbol))
         else:
             symbol = self.draw.choice(self.market.symbols)
-            self.exchange.outside(symbol, self.draw.choice(["BUY", "SELL"]), self.lot * self.draw.randint(1, 4))
+            self.exchange.outside(
+                symbol, self.draw.choice(["BUY", "SELL"]), self.lot * self.draw.randint(1, 4)
+            )
 
     def _set_clock(self) -> None:
         self.weather.count(33)
@@ -421,7 +444,9 @@ class World:
     def _finished(self, task: "asyncio.Future[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
             words = "".join(traceback.format_exception(task.exception()))
-            self.watch.find("no unexpected error", words if self.lines is not None else repr(task.exception()))
+            self.watch.find(
+                "no unexpected error", words if self.lines is not None else repr(task.exception())
+            )
         self._over.set()
 
     def _flat(self) -> bool:

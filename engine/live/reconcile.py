@@ -294,10 +294,11 @@ class Reconciler:
         """Let the session see what stands; it asks for what protects and is missing."""
         trader = self._trader
         log = trader.store.state
-        now = trader.clock.wall_ns()
+        now = trader.state.now_ns
         today = {o.position for o in log.orders.values() if o.position in trader.state.entries}
         legs = {(o.position, o.leg): o for o in log.orders.values() if o.position in today}
-        orders = tuple(leg_update(log, order, now) for order in legs.values())
+        known = {(o.position, o.leg) for o in log.orders.values() if o.order_id or not o.open}
+        orders = tuple(leg_update(log, order, now) for leg, order in legs.items() if leg in known)
         places = {symbol: place for place, symbol in enumerate(trader.plan.symbols)}
         held = {
             symbol: units if symbol in differing else books.net[symbol] - books.foreign.get(symbol, 0)
@@ -307,8 +308,17 @@ class Reconciler:
         trader.tell(BrokerSnapshot(orders, net))
 
     async def _sweep(self) -> None:
-        """Every open stop and exit needs something to take off: the others are withdrawn."""
+        """Every open stop and exit needs something to take off, every entry a slot: the others are withdrawn."""
         trader = self._trader
+        wanted = {slot.entry.position for slot in trader.state.slots if slot.entry is not None}
+        for order in trader.store.state.open_orders:
+            if order.leg != "entry" or order.position in wanted or not order.order_id:
+                continue
+            try:
+                await trader.gateway.cancel(order.tag, "no slot wants it", prove=False)
+            except BrokerAuth as error:
+                trader.lost_login(error.message)
+                return
         for number in self._positions():
             state = trader.store.state
             surplus = sum(o.reserved for o in reducing(state, number)) - abs(exposure(state, number))

@@ -43,6 +43,10 @@ class Requests:
         self._planned: dict[int, StopPlanned] = {}  # waiting for their position's first booked fill
         self._doubtful: set[str] = set()  # tags of changes whose outcome is unknown
 
+    def inherit(self) -> None:
+        """What an earlier process asked for and got no answer to is in doubt here as well."""
+        self._doubtful |= {order.tag for order in self._trader.store.state.open_orders if order.pending}
+
     def facts(self, intents: Sequence[Intent]) -> list[Fact]:
         """What has to be in the log before these requests leave."""
         made: list[Fact] = []
@@ -233,7 +237,7 @@ class Requests:
         self._trader.tell_new()
         orders = leg_orders(self._trader.store.state, position, leg)
         if orders:
-            self._trader.tell(leg_update(self._trader.store.state, orders[-1], self._trader.clock.wall_ns()))
+            self._trader.tell(leg_update(self._trader.store.state, orders[-1], self._trader.state.now_ns))
 
     def _standing(self, position: int, leg: Leg) -> list[Order]:
         return [o for o in leg_orders(self._trader.store.state, position, leg) if o.open and o.order_id]

@@ -17,6 +17,9 @@ from engine.strategy.candidates import drop
 RETRY_NS = 1_000_000_000
 """A refused exit is asked for again after 1 s."""
 
+IN_DOUBT_NS = 10_000_000_000
+"""A stop that has been asked for and is not known to stand after 10 s is not waited for: the position goes."""
+
 UNPROTECTED = "unprotected"
 """Why a position is bought back whose stop cannot stand. Beside it and EXIT_REASONS, commands name themselves."""
 
@@ -120,20 +123,25 @@ def protect(state: SessionState, short: Short) -> None:
     """See to it that the stop, and an exit asked for, covers exactly what has filled."""
     if not short.units:
         return
-    covered = max(short.told, short.sold) - max(short.bought_by_exit, short.exit_told)
+    covered = _protected(short)
     if not short.stop_asked:
-        short.stop_request, short.stop_asked = "place", covered
+        short.stop_request, short.stop_asked, short.stop_asked_ns = "place", covered, state.now_ns
         state.outbox.append(PlaceStop(*_stop(state, short, covered)))
     elif not short.stop_request and not short.stop_covers:
         exit_position(state, short, UNPROTECTED)
     elif not short.stop_request and not short.stop_is_exit and short.stop_covers < covered:
-        short.stop_request, short.stop_asked = "modify", covered
+        short.stop_request, short.stop_asked, short.stop_asked_ns = "modify", covered, state.now_ns
         state.outbox.append(ReplaceStop(*_stop(state, short, covered)))
     if short.must_go:
         exit_position(state, short, short.must_go)
     bought = max(short.bought_by_exit, short.exit_told)
     if short.exit_reason and short.exit_asked < bought + short.units and state.now_ns >= short.exit_retry_ns:
         _ask_exit(state, short)
+
+
+def _protected(short: Short) -> int:
+    """Units that the stop shall cover, those included that it has bought."""
+    return max(short.told, short.sold) - max(short.bought_by_exit, short.exit_told)
 
 
 def exit_position(state: SessionState, short: Short, reason: str) -> None:
@@ -158,7 +166,19 @@ def watch(state: SessionState) -> None:
         since = short.stop_triggered_ns
         if since and state.now_ns - since >= max(state.plan.stop_unfilled_ns, 1):  # not in its own moment
             exit_position(state, short, EXIT_REASONS[STOP_GAP])
+        if not short.stop_asked_ns:
+            short.stop_asked_ns = state.now_ns  # asked for by an earlier process
+        if short.stop_request and state.now_ns - short.stop_asked_ns >= IN_DOUBT_NS:
+            _doubted(state, short)
         protect(state, short)
+
+
+def _doubted(state: SessionState, short: Short) -> None:
+    """Nobody knows whether the stop stands, or whether it has grown: what it may not cover must not stay."""
+    if short.exit_reason or short.stop_covers >= _protected(short):
+        return
+    state.outbox.append(Alert("error", f"{_symbol(state, short)}: its stop is in doubt, buying back"))
+    exit_position(state, short, UNPROTECTED)
 
 
 def _sold_more(state: SessionState, entry: Entry, at_ns: int) -> Short:

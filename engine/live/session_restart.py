@@ -260,8 +260,9 @@ class _Rebuilding:
         short.stop_asked = sum(order.quantity for order in stops)
         short.stop_covers = sum(order.quantity for order in stops if order.open and order.order_id)
         short.stop_request = _under_way(stops)
+        short.stop_asked_ns = 0  # waited for anew, as the books were just read
         if any(order.open and order.status == _TRIGGERED for order in stops):
-            short.stop_triggered_ns = max(order.updated_ns for order in stops)
+            short.stop_triggered_ns = min(max(order.updated_ns for order in stops), self.state.now_ns)
         exits = [
             order for order in exits if order.side == "BUY"
         ]  # a sale takes back what was bought too many

@@ -154,6 +154,7 @@ class Short:
     bought_by_exit: int = 0
     stop_request: str = ""  # "place" or "modify" on its way
     stop_asked: int = 0  # units asked for last
+    stop_asked_ns: int = 0
     stop_covers: int = 0  # units of the stop that stands, filled ones included; 0 = none stands
     stop_told: int = 0  # units bought by the stop, as told
     stop_triggered_ns: int = 0

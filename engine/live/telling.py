@@ -26,7 +26,7 @@ TRIGGERED = "OPEN"
 """How the broker spells a stop-limit that has become a limit order."""
 
 
-def inputs_of(event: Event, log: State) -> tuple[Input, ...]:
+def inputs_of(event: Event, log: State, now_ns: int) -> tuple[Input, ...]:
     """
     What one committed event means to the session.
 
@@ -35,24 +35,24 @@ def inputs_of(event: Event, log: State) -> tuple[Input, ...]:
     event : Event
     log : State
         The rows after it.
+    now_ns : int
+        The session's time, for what carries none of the exchange; never the log's, as the wall clock may jump.
     """
     match event.fact:
         case OrderAccepted() | OrderUpdated() | OrderNotSent() as fact:
-            at_ns = getattr(fact, "time_ns", 0) or event.ts_ns
+            at_ns = getattr(fact, "time_ns", 0) or now_ns
             return (leg_update(log, log.orders[fact.tag], at_ns),)
         case RequestAnswered(request="modify", outcome="confirmed") as fact:
-            return (leg_update(log, log.orders[fact.tag], event.ts_ns),)
+            return (leg_update(log, log.orders[fact.tag], now_ns),)
         case FillBooked() as fact:
             order = log.orders[fact.tag]
             key = fill_key(fact.order_id, fact.trade_id)
-            at_ns = fact.time_ns or event.ts_ns
+            at_ns = fact.time_ns or now_ns
             back = order.leg == "exit" and fact.side == "SELL"
             return (Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back),)
         case OutsideFill() as fact:
             key = fill_key(fact.order_id, fact.trade_id)
-            return (
-                Trade(key, fact.position, "exit", fact.quantity, fact.price, fact.time_ns or event.ts_ns),
-            )
+            return (Trade(key, fact.position, "exit", fact.quantity, fact.price, fact.time_ns or now_ns),)
         case LatchChanged() as fact:
             return (LatchKnown(fact.state),)
         case _:
@@ -74,11 +74,11 @@ def summed(mine: Sequence[Order], position: int, leg: Leg, at_ns: int) -> OrderU
     The slices of a leg, at least one, as one order.
 
     Prices are those of the slice placed last: it is changed last, so a change has arrived once it shows it. What
-    has ended without a fill counts for nothing.
+    has ended without a fill counts for nothing, nor does a slice of which nobody knows whether the broker holds it.
     """
     standing = [order for order in mine if order.open]
     filled = sum(order.filled for order in mine)
-    quantity = sum(order.quantity if order.open else order.filled for order in mine)
+    quantity = sum(order.quantity if order.open and order.order_id else order.filled for order in mine)
     status: Literal["stands", "triggered", "ended"]
     if not standing:
         status = "ended"

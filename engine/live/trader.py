@@ -115,10 +115,11 @@ class Trader:
         today = self.store.state.today
         events = self.store.events(today.start_seq - 1 if today is not None else 0)
         self.state = rebuild(self.plan, events, self.store.state, bars)
+        self._requests.inherit()
         self._started = True
         self.tell(LatchKnown(self.store.latch().state))
         compared = await self.reconcile()
-        self.tell(Timer(self.clock.wall_ns()))
+        self.tell(Timer(self.state.now_ns))  # the time itself is told by whoever keeps the schedule
         return compared
 
     # ---- the session's turn ----
@@ -147,7 +148,7 @@ class Trader:
                 facts, refusals = self._requests.learnt(event.fact)
                 if facts:
                     self._commit(facts)
-                for each in (*inputs_of(event, self.store.state), *refusals):
+                for each in (*inputs_of(event, self.store.state, self.state.now_ns), *refusals):
                     self.tell(each)
         finally:
             self._telling = False

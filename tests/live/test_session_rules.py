@@ -306,6 +306,24 @@ def test_what_stop_and_exit_both_bought_is_taken_back_at_once():
     assert desk.state.trades[1].pnl == 650 * (2259 - 2440 - 2400 + 2380) * 5
 
 
+def test_a_stop_in_doubt_is_not_waited_for():
+    desk = Desk()
+    desk.enter()
+    assert of(desk.wait(9), ExitPosition) == []
+    (exit_,) = of(desk.wait(2), ExitPosition)
+    assert (exit_.quantity, exit_.reason) == (650, "unprotected")
+    assert of(desk.wait(30), ExitPosition) == []
+
+
+def test_a_stop_that_does_not_grow_in_time_is_not_waited_for():
+    desk = Desk()
+    desk.enter(325)
+    desk.update("stop", "stands", quantity=325, trigger=2400, limit=2460)
+    assert of(desk.trade("entry", 325, 2259), ReplaceStop)
+    (exit_,) = of(desk.wait(11), ExitPosition)
+    assert exit_.quantity == 650
+
+
 def test_a_triggered_stop_that_does_not_fill_goes_to_market():
     desk = Desk()
     desk.protected()
