@@ -9,12 +9,11 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from engine.errors import WorkbenchError
-from engine.live.brokers.registry import FEEDS, known, make_feed
+from engine.live.brokers.registry import make_feed
 from engine.live.feeds.server import Feed, FeedServer
 from engine.live.pulse import BEAT_S, Pulse, own_log
 from engine.live.spec import SessionSpec
@@ -22,27 +21,6 @@ from engine.live.spec import SessionSpec
 log = logging.getLogger(__name__)
 
 HEARTBEAT = "feed"
-OWN_FEEDS = {
-    "kite": "engine.live.feeds.kite:open_feed",
-    "practice": "engine.live.feeds.practice:open_feed",
-    "replay": "engine.live.feeds.replay:open_feed",
-}
-
-
-def open_feed(spec: SessionSpec) -> Feed:
-    """
-    The feed that a session names.
-
-    Raises
-    ------
-    WorkbenchError
-        If its options are wrong.
-    """
-    if spec.feed in known(FEEDS):
-        return make_feed(spec)
-    module, _, name = OWN_FEEDS[spec.feed].partition(":")
-    feed: Feed = getattr(import_module(module), name)(spec)
-    return feed
 
 
 class Beating:
@@ -90,9 +68,9 @@ async def serve(spec: SessionSpec) -> None:
     FeedError
         If another feed of this session runs.
     WorkbenchError
-        If the feed's options are wrong.
+        If the feed is not installed, or its options are wrong.
     """
-    feed = open_feed(spec)
+    feed = make_feed(spec)
     server = FeedServer(spec.places.feed_socket, feed)
     await server.start()
     ended = asyncio.Event()
