@@ -75,6 +75,15 @@ def percentiles(ns: list[int] | np.ndarray) -> dict[str, float]:
     return {"p50_us": round(float(told[0]), 1), "p99_us": round(float(told[1]), 1)}
 
 
+def own_mb() -> int | None:
+    """Memory of this process with what it shares with others counted in shares (PSS); None where none tells."""
+    told = Path("/proc/self/smaps_rollup")
+    if not told.exists():
+        return None
+    line = next(line for line in told.read_text().splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) // 1024
+
+
 async def read(path: Path, contracts: int, seconds: float) -> dict[str, Any]:
     """Follow the sender until it falls silent."""
     open_ns = time.time_ns() // MINUTE_NS * MINUTE_NS - HISTORY * MINUTE_NS
@@ -123,6 +132,7 @@ async def read(path: Path, contracts: int, seconds: float) -> dict[str, Any]:
         "minute_close": percentiles(close),
         "cpu_share": round(share, 3),
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "own_mb": own_mb(),
         "runner": engine.live.runner.__name__,
     }
 
