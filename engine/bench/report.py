@@ -86,15 +86,16 @@ def _start(start: Mapping[str, float]) -> Table:
 
 def _live(live: Mapping[str, Any]) -> Table:
     table = Table(title="Live path (made-up ticks)", title_justify="left", box=None, pad_edge=False)
-    for name in ("what", "p50 us", "p99 us", "lost ticks", "CPU share", "MB"):
+    for name in ("what", "p50 us", "p99 us", "lost ticks", "CPU share", "peak MB", "own MB"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for key in ("ticks_8400", "ticks_20000"):
         row = live[key]
         words = f"{row['contracts'] * row['frames']:,.0f} ticks/s over {row['contracts']:,} contracts"
-        shared = (f"{row['lost']:,}", f"{row['cpu_share']:.1%}", f"{row['rss_mb']}")
+        own = "" if row["own_mb"] is None else f"{row['own_mb']}"
+        shared = (f"{row['lost']:,}", f"{row['cpu_share']:.1%}", f"{row['rss_mb']}", own)
         for name, place in (("socket to decision", 0), ("of it in process", 1), ("a minute's close", 2)):
             took = row[("socket_to_decision", "in_process", "minute_close")[place]]
-            told = shared if place == 0 else ("", "", "")
+            told = shared if place == 0 else ("",) * len(shared)
             table.add_row(
                 f"{words}: {name}" if place == 0 else f"   {name}",
                 f"{took['p50_us']:,.0f}",
@@ -102,12 +103,10 @@ def _live(live: Mapping[str, Any]) -> Table:
                 *told,
             )
     took = live["durable_intent"]
-    table.add_row(
-        "decision to durable intent", f"{took['p50_us']:,.0f}", f"{took['p99_us']:,.0f}", "", "", ""
-    )
+    table.add_row("decision to durable intent", f"{took['p50_us']:,.0f}", f"{took['p99_us']:,.0f}", *[""] * 4)
     table.add_row(
         f"recovery: log of {live['recovery_events']:,} events opened, session rebuilt in {live['recovery_s']:.2f} s",
-        *[""] * 5,
+        *[""] * 6,
     )
     return table
 
