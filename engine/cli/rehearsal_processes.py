@@ -45,7 +45,8 @@ from engine.practice.login import API_KEY as PRACTICE_KEY
 SERVED_S = 120.0  # until the exchange speaks: the first time it compiles
 POLL_S = 0.1
 SILENT_S = 120.0  # without a sign of life from the runner
-LEAVE_S = 45.0  # a stopped session leaves its stops and ends
+GIVEN_UP_S = 15.0  # after the supervisor has given the runner up: the watchdog closes what is open
+LEAVE_S = 10.0  # a session that is broken off; what it holds exists in its exchange only
 END_S = 5.0
 ANSWER_S = 10.0
 
@@ -239,7 +240,7 @@ def watch(
         If its processes end before, or nothing is heard of the runner for long; its last words are told.
     """
     heard = time.monotonic()
-    logged_in_again = 0.0
+    logged_in_again = given_up = 0.0
     while supervisor.poll() is None:
         look = look_at(spec, minutes)
         if look is not None:
@@ -249,6 +250,9 @@ def watch(
             if look.phase == "login_needed" and time.monotonic() - logged_in_again > ANSWER_S:
                 _renew(spec, told)
                 logged_in_again = time.monotonic()
+        given_up = (given_up or time.monotonic()) if _has_given_up(spec) else 0.0
+        if given_up and time.monotonic() - given_up > GIVEN_UP_S:
+            raise RehearsalError(f"the runner died too often: {_said(spec)}")
         if time.monotonic() - heard > SILENT_S:
             raise RehearsalError(f"nothing was heard of the runner for {SILENT_S:.0f} s: {_said(spec)}")
         time.sleep(POLL_S)
@@ -287,6 +291,17 @@ def _renew(spec: SessionSpec, told: dict[str, Any]) -> None:
     with suppress(RehearsalError, BrokerError):  # an outage: asked again
         token = log_in(told)
         write_token(path, KiteSecrets(PRACTICE_KEY, None, token, dies_after(dt.datetime.now(IST))))
+
+
+def _has_given_up(spec: SessionSpec) -> bool:
+    try:
+        with StoreReader(spec.places.database) as reader:
+            return any(
+                beat.name == SUPERVISOR and json.loads(beat.status).get("state") == "given_up"
+                for beat in reader.beats()
+            )
+    except StoreError:
+        return False
 
 
 def _has_ended(spec: SessionSpec) -> bool:

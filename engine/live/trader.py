@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.live.brokers.base import BrokerAuth, BrokerError, OrderReport
-from engine.live.clocks import Clock
+from engine.live.clocks import Clock, PacedClock
 from engine.live.events import Event, Fact, LatchChanged
 from engine.live.gateway import Gateway
 from engine.live.prechecks import exposure
@@ -27,6 +27,8 @@ from engine.live.session_state import Plan, SessionState, new_state
 from engine.live.store import Store
 from engine.live.store_errors import StoreError
 from engine.live.telling import inputs_of
+
+ASLEEP_S = 0.005
 
 Alarm = Callable[[str, str], None]
 """Called with level (info, warning, error) and text."""
@@ -157,14 +159,27 @@ class Trader:
         self._changed.set()
 
     async def settle(self) -> None:
-        """Return when every request has its answer and everything learnt was told."""
+        """
+        Return when every request has its answer and everything learnt was told.
+
+        On the clock of a played day also when what is left waits for that day to go on, as an exit does for its fill.
+        """
+        paced = isinstance(self.clock, PacedClock)
         while True:
             self.tell_new()
             self.raise_failure()
-            waiting = [*self._tasks] + ([self._looking] if self._looking is not None else [])
-            if not waiting and not self._new:
-                return
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            waiting = {*self._tasks} | ({self._looking} if self._looking is not None else set())
+            if isinstance(self.clock, PacedClock):
+                waiting -= self.clock.asleep()
+            if not waiting:
+                if not self._new:
+                    return
+                await asyncio.sleep(0)
+                continue
+            # one that falls asleep does not end, so a played day looks again
+            await asyncio.wait(
+                waiting, timeout=ASLEEP_S if paced else None, return_when=asyncio.FIRST_COMPLETED
+            )
 
     def raise_failure(self) -> None:
         """
