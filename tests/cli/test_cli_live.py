@@ -17,6 +17,7 @@ from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
 from engine.live.places import Places
 from engine.live.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
+from engine.live.reader import StoreReader
 from engine.live.state import Latch
 from engine.practice.market import load_practice_day
 from engine.practice.pace import PaceSettings
@@ -81,14 +82,8 @@ def alive(data):
 
 def at_work(data):
     """Positions or orders are open, by the log."""
-    status = live("status", "--json", data=data)
-    seen = json.loads(status.stdout)
-    return seen["positions"] or seen["orders"]
-
-
-def is_flat(exchange):
-    book = exchange.exchange
-    return exchange.call(lambda: (all(order.ended for order in book.orders.values()), book.account.is_flat))
+    with StoreReader(Places(data, "practice").database) as reader:
+        return bool(reader.positions() or reader.orders(only_open=True))
 
 
 def test_life_of_a_session(data, exchange):
