@@ -39,7 +39,6 @@ class LiveCharts:
 
     def __init__(self, *, simulated: bool) -> None:
         self.simulated = simulated
-        self._sent: dict[int, tuple[Any, ...]] = {}
         self._recorded: RecordedCloses | None = None
         self._key: tuple[Any, ...] = ()
         self._curve = Curve((), (), ())
@@ -216,13 +215,10 @@ class LiveCharts:
             )
 
     def _send(self, figure: Any, number: int, points: Points) -> None:
-        """Change a trace if its points are new."""
+        """Change a trace; plotly itself sends only what differs."""
         trace = figure.data[number]
-        new = (tuple(points[0]), tuple(points[1]))
-        if self._sent.get(id(trace)) != new:
-            self._sent[id(trace)] = new
-            with figure.batch_update():
-                trace.x, trace.y = points
+        with figure.batch_update():
+            trace.x, trace.y = points
 
 
 def _stops(positions: Sequence[Position], until: int) -> Points:

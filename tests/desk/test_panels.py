@@ -363,9 +363,26 @@ def sent_by(room, action):
 
 
 def test_a_second_without_news_sends_the_heartbeat_alone(session, room):
+    session.record({CALL: [3000] * 60})
+    session.short(1, CALL)
+    session.prices = {CALL: 3000}
+    session.beat()
     room._beats = 100  # past the fitting of the pictures
     room.refresh()
     assert sent_by(room, room.refresh) == [("HTML", "value")]
+
+
+def test_a_new_price_reaches_both_pictures(session, room):
+    session.short(1, CALL)
+    session.prices = {CALL: 3000}
+    session.beat()
+    room._beats = 100
+    room.refresh()
+    session.minute += 0.02
+    session.prices = {CALL: 2990}
+    session.beat()
+    sent = sent_by(room, room.refresh)
+    assert sum(owner == "FigureWidget" for owner, _ in sent) >= 2
 
 
 def test_only_the_parts_with_news_are_sent(session, room):
