@@ -34,6 +34,7 @@ from engine.history.simulate import ensure_simulated
 from engine.live.spec import PRACTICE_ACCOUNT, SessionSpec, load_session_params
 from engine.market.clock import IST
 from engine.params import SwingBreakParams
+from engine.practice.faults import parse_fault
 from engine.strategy.predicates import compile_all, load_filter
 
 SEED = 7
@@ -139,33 +140,20 @@ def rehearse_day(
         If day, parameters or faults are wrong.
     """
     begun = time.monotonic()
+    pace(speed)
+    for fault in faults:
+        parse_fault(fault)
     entry = find_day(lake, params.underlying, date, source)
     params = params.replace(latency_ms=delay_ms)
     outcome = backtest_of(lake, entry, params)
     folder = lake.root.resolve() / "rehearsals" / f"{dt.datetime.now(IST):%Y%m%dT%H%M%S}-{os.getpid()}"
     folder.mkdir(parents=True)
-    with practice_exchange(lake, entry, params, speed, delay_ms, faults, seed, folder) as told:
-        spec = SessionSpec(
-            mode="practice",
-            account=PRACTICE_ACCOUNT,
-            date=date,
-            session=load_session_params("practice"),
-            params=params,
-            data_folder=folder,
-            broker="kite",
-            broker_root=told["rest_url"],
-            feed="practice",
-            feed_options={
-                "ticker_url": told["ticker_url"],
-                "rest_url": told["rest_url"],
-                "speed": pace(speed),
-            },
-            simulated=True,
-        )
-        spec.write()
-        with running_session(spec, log_in(told)) as process:
-            watch(spec, process, outcome.minutes, told, progress)
-        state = exchange_state(told["rest_url"])
+    try:
+        spec, state = _play(lake, entry, params, outcome.minutes, speed, faults, seed, folder, progress)
+    except KeyboardInterrupt:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     ours = read_session(spec.places.database, date)
     theirs = backtest_day(outcome)
     comparison = compare_day(ours, theirs, latency_ms=delay_ms)
@@ -187,6 +175,36 @@ def rehearse_day(
     if made.is_well and not keep:
         shutil.rmtree(folder)
     return made
+
+
+def _play(
+    lake: Lake, entry: LakeDay, params: SwingBreakParams, minutes: int, speed: str, faults: Sequence[str], seed: int,
+    folder: Path, progress: Callable[[Look], object] | None,
+) -> tuple[SessionSpec, dict[str, Any]]:  # fmt: skip
+    """Play the day with all its processes; the session, and where the exchange stood at the end."""
+    with practice_exchange(lake, entry, params, speed, params.latency_ms, faults, seed, folder) as told:
+        spec = SessionSpec(
+            mode="practice",
+            account=PRACTICE_ACCOUNT,
+            date=entry.date,
+            session=load_session_params("practice"),
+            params=params,
+            data_folder=folder,
+            broker="kite",
+            broker_root=told["rest_url"],
+            feed="practice",
+            feed_options={
+                "ticker_url": told["ticker_url"],
+                "rest_url": told["rest_url"],
+                "speed": pace(speed),
+            },
+            simulated=True,
+        )
+        spec.write()
+        with running_session(spec, log_in(told)) as process:
+            watch(spec, process, minutes, told, progress)
+        state = exchange_state(told["rest_url"])
+    return spec, state
 
 
 def find_day(lake: Lake, underlying: str, date: dt.date, source: str | None) -> LakeDay:

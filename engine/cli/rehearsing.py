@@ -65,6 +65,9 @@ def run_rehearse(
                 lake, params, date, source=source, speed=speed, delay_ms=latency_ms, faults=faults or (), seed=seed,
                 keep=keep, progress=progress,
             )  # fmt: skip
+    except KeyboardInterrupt:
+        notes.print("rehearsal broken off; its processes are ended")
+        raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGTERM, before)
     if as_json:
