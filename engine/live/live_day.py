@@ -43,6 +43,7 @@ from engine.live.spec import SessionSpec
 from engine.live.store import Store
 from engine.live.store_errors import StoreError
 from engine.live.trader import Trader
+from engine.live.warming import warm
 from engine.market.clock import minute_start, to_ns
 from engine.market.contracts import freeze_quantity
 from engine.market.sessions import session_minutes
@@ -161,6 +162,7 @@ class LiveDay:
         self.plan = await asyncio.to_thread(
             plan_of, self.day, self.spec.params
         )  # compiles: the heart beats on
+        await asyncio.to_thread(warm, self.plan)
         await self._subscribe()
         if self.paced:
             await self.first_clock.wait()
