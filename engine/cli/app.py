@@ -241,7 +241,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
     start_at: Annotated[str | None, typer.Option(help="Clock time HH:MM at which the market starts.")] = None,
     participants: Annotated[
-        int, typer.Option(min=0, help="Who must acknowledge each moment at speed max.")
+        int,
+        typer.Option(
+            min=0, help="Sessions that must follow: at max every moment, else before time begins to flow."
+        ),
     ] = 0,
     wait: Annotated[bool, typer.Option(help="Wait for the first subscriber.")] = True,
     match: Annotated[str, typer.Option(help="bars: the backtest's bar path; quotes: bid and ask.")] = "bars",

@@ -121,7 +121,7 @@ def practice_exchange(
     RehearsalError
         If it does not come up; its own words are told.
     """
-    numbers = [] if speed != "max" else ["--participants", "1", "--no-order-limits"]
+    numbers = ["--participants", "1", *([] if speed != "max" else ["--no-order-limits"])]
     words = [
         "--underlying", params.underlying, "--date", entry.date.isoformat(), "--source", entry.source,
         "--speed", str(pace(speed)), "--bar-path", params.bar_path, "--slippage", str(params.slippage_rupees),

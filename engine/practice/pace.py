@@ -50,7 +50,8 @@ class PaceSettings:
     ----------
     speed : float, "max" or "manual"
     participants : int
-        At "max": how many must acknowledge every moment before the next.
+        At "max": how many must acknowledge every moment before the next. At a speed in numbers: how many must have
+        acknowledged once before time begins to flow.
     absent_s : float
         Wall seconds that the market waits for a participant that does not answer before it goes on; until all
         have answered once it waits without end.
@@ -202,7 +203,10 @@ class Pacer:
         if self.settings.speed == "manual":
             await self._steps.acquire()
             return
-        while self.settings.speed == "max" and self.settings.await_reader and not self._met:
+        waits = self.settings.await_reader and (
+            self.settings.speed == "max" or self.settings.participants > 0
+        )
+        while waits and not self._met:
             self._met = bool(self.ticker.sockets)
             await asyncio.sleep(0.005)
         if self._wall is None or isinstance(self.settings.speed, str):
@@ -217,6 +221,10 @@ class Pacer:
     async def _settle(self, seq: int) -> None:
         """Wait until everybody has followed."""
         if self.moves:
+            if len(self._acks) < self.settings.participants:
+                self._wall = None  # time stands until everybody is there
+                await self._acknowledged(seq)
+                self._start_clock()
             await asyncio.sleep(0)
             return
         await self.ticker.drained(DRAIN_S)

@@ -44,6 +44,14 @@ def test_the_market_waits_for_its_participants(serve):
     assert server.pacer.beat.seq == 4
 
 
+def test_at_a_numbered_speed_time_flows_once_everybody_is_there(serve):
+    server = serve(pace=PaceSettings(speed=6000, participants=1, end_minute=30))
+    assert not server.wait_finished(0.5)  # half an hour would have passed
+    assert server.pacer.beat.seq == 1
+    acknowledge(server, 1)
+    assert server.wait_finished(5)
+
+
 def test_an_absent_participant_holds_the_market_up_for_a_while_only(serve):
     server = serve(pace=PaceSettings(speed="max", participants=1, absent_s=0.05, end_minute=1))
     assert not server.wait_finished(0.3)  # it has never come: the market waits for it
