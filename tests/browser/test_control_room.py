@@ -1,8 +1,11 @@
 """The control room in a real browser on a real rehearsal: exchange, session, JupyterLab, and two clicks on KILL."""
 
 import datetime as dt
+import os
 import re
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from jupyter_page import (
@@ -75,7 +78,7 @@ def runner_of(spec):
     return find_all(session_commands(spec.places.spec))["runner"].pid
 
 
-def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(session, lab):
+def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(session, lab, home):
     told, spec = session
     with browser_page(1600, 1500) as page:
         run_all(page, lab("11_control_room.ipynb"))
@@ -107,8 +110,18 @@ def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(sessi
         assert plot.evaluate("node => node.data.find(t => t.name === 'price').x.length") > 10
         assert plot.evaluate("node => node.data.find(t => t.name === 'sold').x.length") >= 1
 
-        # the kernel dies; the session does not notice; run the cells again and the room is back
+        # the kernel dies: the page itself says that its numbers are old; the session does not notice
         runner = runner_of(spec)
+        os.kill(kernel_in(home / "notebooks"), signal.SIGKILL)
+        page.wait_for_function(
+            "() => { const cover = document.querySelector('.cr-silent'); return cover && getComputedStyle(cover).opacity > 0.9; }",
+            timeout=40_000,
+        )
+        dismiss(page)
+        shoot(room, "11_control_room_kernel_dead")
+        assert runner_of(spec) == runner
+
+        # run the cells again and the room is back
         restart(page)
         assert runner_of(spec) == runner
         room.wait_for(timeout=60_000)
@@ -140,6 +153,27 @@ def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(sessi
         refused.wait_for(timeout=30_000)
         assert "HALTED" in refused.inner_text()
         shoot(page, "11_control_room_page")
+
+
+def kernel_in(folder) -> int:
+    """Process of the kernel that works in a folder."""
+    for each in Path("/proc").iterdir():
+        try:
+            if (
+                b"ipykernel" in (each / "cmdline").read_bytes()
+                and (each / "cwd").readlink() == folder.resolve()
+            ):
+                return int(each.name)
+        except (OSError, ValueError):
+            continue
+    pytest.fail(f"no kernel works in {folder}")
+
+
+def dismiss(page) -> None:
+    """Close the box that tells of the kernel's death, if it is there."""
+    box = page.locator(".jp-Dialog .jp-mod-accept")
+    if box.count():
+        box.first.click()
 
 
 def restart(page) -> None:
