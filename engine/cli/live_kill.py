@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from engine.cli.live_account import meant, processes
-from engine.cli.live_ask import NoAnswerError, await_answer, submit
+from engine.cli.live_ask import ORIGIN, NoAnswerError, await_answer, submit
 from engine.cli.show import console, notes, print_json
 from engine.errors import WorkbenchError
 
@@ -152,7 +152,11 @@ def _close_here(places: "Places", reason: str) -> dict[str, Any]:
     check_switch(spec, os.environ)
     notes.print("no process of the session lives; this one closes", highlight=False)
     done = run_closing(
-        spec, lambda: make_broker(spec), reason, lambda _level, text: notes.print(text, highlight=False)
+        spec,
+        lambda: make_broker(spec),
+        reason,
+        lambda _level, text: notes.print(text, highlight=False),
+        ORIGIN,
     )
     words = f"{done.closed} things were open, proved flat" if done.flat else "; ".join(done.left)
     return {"door": "here", "flat": done.flat, "words": words}

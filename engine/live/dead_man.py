@@ -73,7 +73,7 @@ class Closing:
 
 
 @contextmanager
-def taken_over(places: Places, account: str, tell: Tell) -> Iterator[Store]:
+def taken_over(places: Places, account: str, reason: str, who: str, tell: Tell) -> Iterator[Store]:
     """
     The account's store in the place of its dead runner; a copy of it where the disk takes nothing.
 
@@ -92,7 +92,7 @@ def taken_over(places: Places, account: str, tell: Tell) -> Iterator[Store]:
         tell("error", f"the log cannot be written ({error}); a copy takes its place")
     else:
         try:
-            if _is_writable(store, tell):
+            if _is_writable(store, reason, who, tell):
                 yield store
                 return
         finally:
@@ -107,11 +107,11 @@ def taken_over(places: Places, account: str, tell: Tell) -> Iterator[Store]:
         lock.release()
 
 
-def _is_writable(store: Store, tell: Tell) -> bool:
+def _is_writable(store: Store, reason: str, who: str, tell: Tell) -> bool:
     """Whether at least the fallback journal takes an exit; the latch is what is written first."""
     try:
         if store.latch().state != "FLATTENING" or store.failure is not None:
-            store.set_latch("FLATTENING", "taken over from a dead runner", "watchdog")
+            store.set_latch("FLATTENING", reason, who)
     except StoreError as error:
         tell("error", f"neither log nor fallback journal can be written ({error})")
         return False
@@ -151,6 +151,7 @@ async def close_everything(
     reason: str,
     tell: Tell,
     *,
+    who: str,
     within_s: float,
     clock: Clock | None = None,
     rules: Rules | None = None,
@@ -168,6 +169,8 @@ async def close_everything(
     reason : str
         Why; goes into latch and orders' log.
     tell : function
+    who : str
+        As told in the latch.
     within_s : float
         Then it returns, flat or not; the latch stays, so call again.
 
@@ -184,7 +187,7 @@ async def close_everything(
         return Closing(True, 0.0, 0, ("no session was ever started: there is nothing of ours",))
     if store.state.latch.state != "FLATTENING":
         try:
-            store.set_latch("FLATTENING", reason, "watchdog")
+            store.set_latch("FLATTENING", reason, who)
         except StoreError as error:
             if error.failure == "lost_lease":
                 raise
@@ -281,9 +284,11 @@ def warm(spec: SessionSpec) -> None:
         factory(BROKERS, spec.broker)
 
 
-def run_closing(spec: SessionSpec, make_broker: Callable[[], Broker], reason: str, tell: Tell) -> Closing:
+def run_closing(
+    spec: SessionSpec, make_broker: Callable[[], Broker], reason: str, tell: Tell, who: str = "watchdog"
+) -> Closing:
     """
-    `close_everything` from start to end, in an event loop of its own.
+    `close_everything` from start to end, in an event loop of its own; `who` stands in the latch.
 
     Raises
     ------
@@ -292,10 +297,10 @@ def run_closing(spec: SessionSpec, make_broker: Callable[[], Broker], reason: st
     StoreError
         If the log cannot be read, or its lease is lost.
     """
-    with taken_over(spec.places, spec.account, tell) as store:
+    with taken_over(spec.places, spec.account, reason, who, tell) as store:
         return asyncio.run(
             close_everything(
-                spec, store, make_broker, reason, tell, within_s=spec.session.flatten_within_seconds
+                spec, store, make_broker, reason, tell, who=who, within_s=spec.session.flatten_within_seconds
             )
         )
 

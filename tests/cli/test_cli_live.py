@@ -159,6 +159,23 @@ def test_kill_where_nobody_lives_is_done_by_the_command_itself(data, exchange):
     print(f"kill with nobody alive -> proved flat: {killed['seconds']} s")
 
 
+def test_dead_runner_without_restarts_left_is_closed_by_the_watchdog(exchange, tmp_path):
+    told("start", "--session", "practice", "-s", "restarts=0", "--wait", str(UP_S), data=tmp_path)
+    try:
+        wait_for(lambda: at_work(tmp_path), UP_S, "orders at work")
+        began = time.monotonic()
+        alive(tmp_path)[RUNNER].signal(signal.SIGKILL)
+        wait_for(lambda: not at_work(tmp_path), 30, "closed")
+        print(f"death of the last runner -> proved flat: {time.monotonic() - began:.2f} s")
+        wait_for(lambda: not alive(tmp_path), 30, "all ended")
+    finally:
+        for process in alive(tmp_path).values():
+            process.signal(signal.SIGKILL)
+    status = told("status", data=tmp_path, check=1)
+    assert status["latch"] == {"state": "FLATTENING", "reason": "the runner is dead", "who": "watchdog"}
+    assert exchange.call(lambda: all(order.ended for order in exchange.exchange.orders.values()))
+
+
 def test_stop_without_an_answer_goes_by_signal(data, exchange):
     alive(data)[RUNNER].signal(signal.SIGSTOP)
     refused = live("stop", "--flatten", data=data, check=2)
