@@ -176,7 +176,7 @@ class ControlRoom:
             box.add_class("cr-card")
             return box
 
-        log = card(widgets.HTML("<h4>Event log, IST</h4>"), html["log"])
+        log = card(widgets.HTML("<h4>Event log, IST</h4>"), html["log"], flex="none")
         html["log"].add_class("cr-scroll")
         html["trades"].add_class("cr-scroll")
         for name in ("trades", "positions", "orders"):
@@ -193,7 +193,8 @@ class ControlRoom:
                 card(html["positions"], self.controls.flatten_row, flex="none"),
                 card(html["orders"], flex="none"),
                 self._pictures,
-                widgets.HBox([card(html["trades"]), log]),
+                card(html["trades"], flex="none"),
+                log,
                 html["footer"],
             ]
         )

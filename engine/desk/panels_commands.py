@@ -143,19 +143,20 @@ class Controls:
             "Stop session", "Stop: click again", self._ask_stop, style="cr-sure", clock=clock, width="170px"
         )
         self.kill = TwoClicks(
-            "KILL", "CONFIRM KILL", self._ask_kill, style="cr-armed", clock=clock, width="250px"
+            "KILL", "CONFIRM KILL", self._ask_kill, style="cr-armed", clock=clock, width="240px"
         )
+        self.kill.button.layout.flex = "0 0 auto"
         self.kill.button.add_class("cr-kill")
         self.kill.button.tooltip = "withdraw all entries, buy back everything, prove flat; two clicks"
         self._told = widgets.HTML()
         self._progress = widgets.HTML()
         self.flatten_row = widgets.HBox([], layout=widgets.Layout(flex_flow="row wrap"))
         self.flatten_row.add_class("cr-flatten")
-        gap = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
-        row = widgets.HBox(
-            [self.pause, self.reason, self.resume, gap, self.how, self.stop.button, self.kill.button],
-            layout=widgets.Layout(align_items="center", flex_flow="row wrap"),
+        wrapped = widgets.Layout(flex="1 1 auto", flex_flow="row wrap", align_items="center", min_width="0")
+        usual = widgets.HBox(
+            [self.pause, self.reason, self.resume, self.how, self.stop.button], layout=wrapped
         )
+        row = widgets.HBox([usual, self.kill.button], layout=widgets.Layout(align_items="center"))
         row.add_class("cr-card")
         self.panel = widgets.VBox([row, self._progress, self._told])
 
@@ -247,8 +248,8 @@ class Controls:
         for number, symbol in wanted.items():
             if number not in self._flatten:
                 self._flatten[number] = TwoClicks(
-                    f"Flatten {symbol}",
-                    f"Buy back {symbol}?",
+                    f"Flatten #{number} {symbol}",
+                    f"Buy back #{number} {symbol}?",
                     lambda number=number: self._ask_flatten(number),  # type: ignore[misc]
                     style="cr-sure",
                     clock=self._clock,

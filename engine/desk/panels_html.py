@@ -89,10 +89,12 @@ STYLE = f"""<style>
 .cr-room button.cr-sure {{ background: #7a3d00; color: #fff; }}
 @keyframes cr-pulse {{ from {{ outline-color: #b3261e; }} to {{ outline-color: #ff8a80; }} }}
 .cr-room {{ position: relative; }}
-.cr-heart, .cr-heart * {{ position: static; margin: 0; height: 0; min-height: 0; overflow: visible; }}
-.cr-room .cr-silent {{ position: absolute; inset: 0; height: auto; z-index: 20; border-radius: 8px; pointer-events: none;
+.cr-heart, .cr-heart .widget-html-content {{ position: static !important; margin: 0; height: 0 !important;
+  min-height: 0; overflow: visible; }}
+.cr-room .jupyter-widgets-disconnected::before {{ display: none; }} /* the cover says it */
+.cr-room .cr-silent {{ position: absolute; inset: 0; z-index: 20; border-radius: 8px; pointer-events: none;
   background: rgba(222,226,232,.8); opacity: 0; animation: cr-appear .4s linear 12s forwards; text-align: center; }}
-.cr-room .cr-silent span {{ display: inline-block; height: auto; margin-top: 130px; background: #1d2733; color: #fff;
+.cr-room .cr-silent span {{ position: sticky; top: 120px; display: inline-block; margin: 120px 0; background: #1d2733; color: #fff;
   font-size: 16px; font-weight: 600; padding: 14px 24px; border-radius: 8px; }}
 @keyframes cr-appear {{ to {{ opacity: 1; }} }}
 .cr-progress {{ height: 9px; background: #e3d0ce; border-radius: 5px; overflow: hidden; margin-top: 5px; }}

@@ -97,7 +97,7 @@ def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(sessi
             arg=before,
             timeout=30_000,
         )
-        page.get_by_role("button", name=re.compile("^Flatten NIFTY")).first.wait_for(timeout=OPEN_MS)
+        page.get_by_role("button", name=re.compile("^Flatten #1 NIFTY")).first.wait_for(timeout=OPEN_MS)
         money = page.locator(".cr-big").first
         before = money.inner_text()
         page.wait_for_function(
@@ -114,7 +114,7 @@ def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(sessi
         runner = runner_of(spec)
         os.kill(kernel_in(home / "notebooks"), signal.SIGKILL)
         page.wait_for_function(
-            "() => { const cover = document.querySelector('.cr-silent'); return cover && getComputedStyle(cover).opacity > 0.9; }",
+            "() => { const cover = document.querySelector('.cr-silent'); return cover && getComputedStyle(cover).opacity > 0.9 && cover.offsetHeight > 500; }",
             timeout=40_000,
         )
         dismiss(page)
@@ -125,7 +125,7 @@ def test_numbers_move_the_kernel_may_die_and_two_clicks_on_kill_prove_flat(sessi
         restart(page)
         assert runner_of(spec) == runner
         room.wait_for(timeout=60_000)
-        page.get_by_role("button", name=re.compile("^Flatten NIFTY")).first.wait_for(timeout=60_000)
+        page.get_by_role("button", name=re.compile("^Flatten #1 NIFTY")).first.wait_for(timeout=60_000)
 
         # KILL
         assert not exchange_state(told["rest_url"])["flat"]

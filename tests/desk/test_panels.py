@@ -208,14 +208,14 @@ def test_flatten_has_a_button_for_each_open_position_and_takes_two_clicks(sessio
     session.short(2, PUT, price=2900)
     room.refresh()
     buttons = room.controls.flatten_row.children
-    assert [each.description for each in buttons] == [f"Flatten {CALL}", f"Flatten {PUT}"]
+    assert [each.description for each in buttons] == [f"Flatten #1 {CALL}", f"Flatten #2 {PUT}"]
     buttons[1].click()
     assert commands(session) == []
     buttons[1].click()
     assert commands(session) == [("widget", "flatten", '{"position":2}')]
     session.buy_back(2, 2900)
     room.refresh()
-    assert [each.description for each in room.controls.flatten_row.children] == [f"Flatten {CALL}"]
+    assert [each.description for each in room.controls.flatten_row.children] == [f"Flatten #1 {CALL}"]
 
 
 @pytest.mark.parametrize(("choice", "flatten"), [(0, "false"), (1, "true")])
