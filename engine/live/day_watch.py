@@ -5,6 +5,7 @@ exit nor the day's loss limit. Faults 21, 32 and 33 of the reference `reliabilit
 """
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from engine.errors import WorkbenchError
@@ -52,6 +53,7 @@ class DayWatch:
         self.detail = ""
         self._lost_ns = 0
         self._mending = asyncio.Lock()
+        self._doubt = asyncio.Event()
 
     async def watch(self) -> None:
         """Tell the time, notice a silent feed and a jumping clock; for ever."""
@@ -82,16 +84,23 @@ class DayWatch:
             await asyncio.sleep(BOOK_S)
             if day.trader.login_lost:
                 await self.mend_login()
-            elif day.store.state.open_orders or day.trader.held():
-                await day.trader.look()
+            elif (day.store.state.open_orders or day.trader.held()) and not await day.trader.look():
+                self._doubt.set()
 
     async def reconcile(self) -> None:
-        """Compare broker and log, every so often."""
+        """Compare broker and log: every so often, and soon after a feed or a broker was away (fault 34)."""
         day = self._day
         while True:
-            await asyncio.sleep(day.spec.session.reconcile_seconds)
-            if not day.trader.login_lost:
-                day.status.compared(await day.trader.reconcile())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._doubt.wait(), day.spec.session.reconcile_seconds)
+            self._doubt.clear()
+            if day.trader.login_lost:
+                continue  # compared when it is mended
+            compared = await day.trader.reconcile()
+            day.status.compared(compared)
+            if not compared.known:
+                self._doubt.set()
+                await asyncio.sleep(BOOK_S)
 
     async def mend_login(self) -> None:
         """While the login is gone: wait for a person to log in again, then compare before going on."""
@@ -143,6 +152,8 @@ class DayWatch:
             self._lost_ns = self._now - round(age_s * NS_PER_SECOND)
         elif not day.paced:  # a played day counts its moments
             day.minutes.lost(self._lost_ns, self._now)
+        if fresh:
+            self._doubt.set()  # pushes were lost with the prices
         day.tell_link("feed", day.spec.feed, condition, detail)
         day.trader.tell(FeedStatus(fresh, detail))
 

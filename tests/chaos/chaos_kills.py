@@ -47,7 +47,7 @@ class Recovery:
     @property
     def own_s(self):
         """What the session needed once there was an exchange again."""
-        return self.seconds - self.away_s
+        return max(self.seconds - self.away_s, 0.0)
 
 
 @dataclass
@@ -184,7 +184,7 @@ def run(lake, entry, params, folder, *, seed, kills, until=None, progress=None):
     with Stage(lake, entry, params, folder, speed="max", words=words, restarts=20) as stage:
         stage.start()
         storm = Storm(stage)
-        for blow in blows(plan(seed, kills, (until or outcome.minutes) - 3)):
+        for blow in blows(plan(seed, kills, (until or outcome.minutes) - 10)):
             while stage.exchange.at()[1] < blow[0].minute:
                 if stage.is_over():
                     break
@@ -197,7 +197,7 @@ def run(lake, entry, params, folder, *, seed, kills, until=None, progress=None):
                 progress(recoveries[-1])
             if not stage.alive():
                 break
-        if not stage.alive():
+        if not stage.alive() and not stage.is_over():
             storm.problems.append(f"the session is gone; last words {stage.words()}")
         elif until is None:
             wait_for(stage.is_over, DAY_S, "end of the day")

@@ -299,3 +299,27 @@ def test_its_heart_beats_as_soon_as_there_is_a_database(
         assert status["ticks"] >= 42
 
     follow(story)
+
+
+def test_a_killed_exchange_hears_again_what_was_answered(
+    follow, serve, make_practice_spec, start_feed, reader, wanted, tmp_path
+):
+    journal = tmp_path / "exchange.jsonl"
+    server = serve(journal=journal)
+    spec = make_practice_spec(server)
+    start_feed(spec, server.grant_token())
+    port = int(server.rest_url.rpartition(":")[2])
+
+    async def story():
+        follower = await subscribed(reader, spec, wanted, server)
+        await step(server, 2)
+        await follower.until(is_clock(0, 1))
+        for _ in range(200):
+            if server.pacer._acks:
+                break
+            await asyncio.sleep(0.05)
+        server.stop()  # it knew that everybody was done with the moment; its journal does not
+        serve(journal=journal, port=port, pace=PaceSettings(speed="max", participants=1))
+        await follower.until(is_clock(0, 2))
+
+    follow(story)

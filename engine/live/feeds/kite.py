@@ -171,6 +171,9 @@ class KiteFeed:
     def done(self, seq: int) -> None:
         """Kite's own clock waits for nobody."""
 
+    def told_again(self, seq: int) -> None:
+        """A clock that was passed on already has come again after a reconnect; Kite's own never does."""
+
     async def run(self, out: FeedServer) -> None:
         """Feed until cancelled."""
         self._out = out
@@ -352,7 +355,8 @@ class KiteFeed:
                 data["seq"], data["minute"], data["moment"], data["ns"], data["closes"], self._speed
             )
             if self._clock == (clock.seq, clock.ns):
-                return  # told again after a reconnect
+                self.told_again(clock.seq)
+                return
             self._clock = (clock.seq, clock.ns)
             self._exchange_ns = max(self._exchange_ns, clock.ns)
             if self._held is None:

@@ -66,6 +66,11 @@ class PracticeFeed(KiteFeed):
         self._seq = max(seq, self._seq)
         self._answer.set()
 
+    def told_again(self, seq: int) -> None:
+        """Answer again: an exchange that was killed meanwhile has forgotten who was done."""
+        if self._seq >= seq:
+            self._answer.set()
+
     async def run(self, out: FeedServer) -> None:
         """Feed until cancelled."""
         answering = asyncio.create_task(self._acknowledge())
