@@ -246,7 +246,12 @@ def serve(
             min=0, help="Sessions that must follow: at max every moment, else before time begins to flow."
         ),
     ] = 0,
-    wait: Annotated[bool, typer.Option(help="Wait for the first subscriber.")] = True,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            help="Wait for the first subscriber, at speed max or with --participants; else start at once."
+        ),
+    ] = True,
     match: Annotated[str, typer.Option(help="bars: the backtest's bar path; quotes: bid and ask.")] = "bars",
     bar_path: Annotated[str, typer.Option(help="Order of a bar's four prices.")] = "worst",
     slippage: Annotated[str, typer.Option(help="Rupees per fill.")] = "0",
@@ -340,9 +345,10 @@ def kite(
         Path | None, typer.Option(help="File that holds the secrets.", show_default=".env")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds to wait for the browser.")] = 300.0,
+    data_folder: DataFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Log in to Kite for today; the token goes into .env with mode 600."""
+    """Log in to Kite for today, or with --root to a practice exchange; the token goes into .env with mode 600."""
     from engine.cli.login import run_login
 
-    run_login(request_token, browser, root, redirect_url, env_file, wait, as_json)
+    run_login(request_token, browser, root, redirect_url, env_file, wait, data_folder, as_json)

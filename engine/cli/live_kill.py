@@ -165,4 +165,4 @@ def _close_here(places: "Places", reason: str) -> dict[str, Any]:
 def _say(told: dict[str, Any]) -> None:
     style = {True: "bold green", False: "bold white on red", None: "bold"}[told["flat"]]
     head = {True: "FLAT", False: "NOT FLAT", None: "KILL"}[told["flat"]]
-    console.print(f"{head}  {told['words']}  ({told['seconds']:.1f} s)", style=style, highlight=False)
+    console.print(f"{head}: {told['words']} ({told['seconds']:.1f} s)", style=style, highlight=False)

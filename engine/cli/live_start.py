@@ -23,6 +23,10 @@ END_S = 10.0
 POLL_S = 0.1
 
 
+class NotNamedError(WorkbenchError):
+    """A session was asked for without saying where or as whom."""
+
+
 def run_start(
     session: str,
     mode: str | None,
@@ -57,17 +61,26 @@ def run_start(
 
     Raises
     ------
-    LiveGateError, StartError, ParamsError
+    LiveGateError, NotNamedError, StartError, ParamsError
         If it may not start, another session runs, or parameters are wrong.
     """
-    from engine.cli.check import session_spec
+    from engine.cli.check import UNKNOWN, session_spec
     from engine.live.live_gate import check_switch, sentence
     from engine.live.starting import start_session
 
     asked = [*(changes or []), *([f"mode={mode}"] if mode else [])]
     spec = session_spec(session, asked, root, account, day, data_folder)
-    if spec.mode == "live" and confirmation is None and sys.stdin.isatty():
+    if spec.feed == "practice" and not spec.feed_options:
+        raise NotNamedError(
+            "no practice exchange is named; give --root with the rest url that `workbench practice serve` prints"
+        )
+    if spec.mode == "live":
         check_switch(spec, os.environ)
+        if spec.account == UNKNOWN:
+            raise NotNamedError(
+                "nobody is logged in to Kite today, so the account is not known; log in first: workbench login kite"
+            )
+    if spec.mode == "live" and confirmation is None and sys.stdin.isatty():
         confirmation = typer.prompt(f"REAL MONEY. Type {sentence(spec.account)!r} to start", err=True)
     started = start_session(spec, wait_s=wait_s, confirmation=confirmation)
     if as_json:
@@ -97,7 +110,23 @@ def run_start(
         f"{words}: {spec.params.underlying} of {spec.date}, runner process {started.runner}, {started.phase}",
         highlight=False,
     )
+    _say_latch(started.spec.places)
     console.print("look: workbench live status    end: workbench live stop    KILL: workbench live kill")
+
+
+def _say_latch(places: "Places") -> None:
+    """A start does not undo a pause or a KILL: say so where it matters."""
+    from engine.live.reader import StoreReader
+
+    with StoreReader(places.database) as reader:
+        latch = reader.latch()
+    if latch.state != "ACTIVE":
+        remedy = "resume" if latch.state == "REDUCING" else "reset --reason ..."
+        console.print(
+            f"no entries: latch is {latch.state}, {latch.reason} (by {latch.who}); workbench live {remedy}",
+            style="bold yellow",
+            highlight=False,
+        )
 
 
 def run_stop(flatten: bool, account: str | None, data_folder: Path | None) -> None:

@@ -2,7 +2,8 @@
 
 Three ways bring the request token here: the browser is redirected to a listener on this machine (where the app's
 redirect URL points to it), the person pastes the address the browser was sent to, or gives the token itself. None of
-them is ever shown. Source: reference `brokers_and_market`, 1.1; Kite Connect v3, "User".
+them is ever shown. A practice exchange lets everybody in, so its login needs neither person nor browser; its key and
+secret are published. Source: reference `brokers_and_market`, 1.1; Kite Connect v3, "User".
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import typer
 from rich.text import Text
 
@@ -24,6 +26,8 @@ from engine.cli.show import console, print_json
 from engine.errors import WorkbenchError
 from engine.live.brokers.kite import KiteBroker
 from engine.live.brokers.kite_token import (
+    ACCESS_TOKEN,
+    API_KEY,
     API_SECRET,
     KiteSecrets,
     exchange_request_token,
@@ -35,10 +39,13 @@ from engine.live.places import Places
 from engine.live.spec import PRACTICE_ACCOUNT
 from engine.market.clock import IST
 from engine.params import project_folder
+from engine.practice.login import API_KEY as PRACTICE_KEY
+from engine.practice.login import API_SECRET as PRACTICE_SECRET
 
 REDIRECT_URL = "KITE_REDIRECT_URL"
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 EXAMPLE = "http://127.0.0.1:5010/"
+ANSWER_S = 5.0
 _PAGE = "<!doctype html><title>Workbench</title><p style='font:18px sans-serif'>{words}</p>"
 
 
@@ -53,6 +60,7 @@ def run_login(
     redirect_url: str | None,
     env_file: Path | None,
     wait_s: float,
+    data_folder: Path | None,
     as_json: bool,
 ) -> None:
     """
@@ -69,9 +77,12 @@ def run_login(
     redirect_url : str, optional
         Of the app in Kite's developer console; on 127.0.0.1 this command listens there.
     env_file : Path, optional
-        Default: `.env` of the project; with `root` that of the practice account, so that neither sees the other's.
+        Default: `.env` of the project; with `root` that of the practice account, so that neither sees the other's, and
+        the practice exchange's published key is used.
     wait_s : float
         How long the listener waits.
+    data_folder : Path, optional
+        Whose practice account is meant.
 
     Raises
     ------
@@ -82,18 +93,22 @@ def run_login(
     BrokerAuth, BrokerUnknown, BrokerBusy, BrokerRefused
         If Kite does not take it.
     """
-    file = env_file or _usual_file(root)
-    known = read_secrets(file, os.environ)
+    file = env_file or _usual_file(root, data_folder)
+    published = root is not None and env_file is None
+    known = _practice_secrets(file) if published else read_secrets(file, os.environ)
     if not known.api_secret:
         raise LoginError(f"{API_SECRET} is neither in the environment nor in {file}; put it there")
     page = login_url(known.api_key, root)
-    token = request_token or _token_of_person(page, browser, redirect_url, wait_s, as_json)
+    token = request_token
+    if token is None and published and redirect_url is None:
+        token = _token_of_practice(page)
+    token = token or _token_of_person(page, browser, redirect_url, wait_s, as_json)
     fresh = exchange_request_token(
         known.api_key, known.api_secret, _token_in(token), now=dt.datetime.now(IST), root=root
     )
     user = asyncio.run(_user(fresh, root))
     write_token(file, fresh)
-    hidden_by = os.environ.get("KITE_ACCESS_TOKEN")
+    hidden_by = [name for name in _hiding(published) if os.environ.get(name)]
     if as_json:
         print_json({"user_id": user, "good_until": fresh.dies and fresh.dies.isoformat(), "file": str(file)})
         return
@@ -102,20 +117,52 @@ def run_login(
         highlight=False,
     )
     console.print(f"token stored in {file}, mode 600", highlight=False)
-    if hidden_by:
+    for name in hidden_by:
         console.print(
-            Text("KITE_ACCESS_TOKEN of the environment hides it; unset that", style="bold yellow"),
-            highlight=False,
+            Text(f"{name} of the environment hides it; unset that", style="bold yellow"), highlight=False
         )
 
 
-def _usual_file(root: str | None) -> Path:
+def _hiding(published: bool) -> tuple[str, ...]:
+    """Variables that go before the file; at Kite the key of the environment is the one just used."""
+    return (API_KEY, ACCESS_TOKEN) if published else (ACCESS_TOKEN,)
+
+
+def _usual_file(root: str | None, data_folder: Path | None = None) -> Path:
     """Where a session finds the token (`SessionSpec.env_file`)."""
     if root is None:
         return project_folder() / ".env"
-    folder = Places(project_folder() / "data", PRACTICE_ACCOUNT).folder
+    folder = Places(data_folder or project_folder() / "data", PRACTICE_ACCOUNT).folder
     folder.mkdir(parents=True, exist_ok=True)
     return folder / ".env"
+
+
+def _practice_secrets(file: Path) -> KiteSecrets:
+    """The practice exchange's own key and secret, kept beside the token for the session."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(f"{API_KEY}={PRACTICE_KEY}\n{API_SECRET}={PRACTICE_SECRET}\n", encoding="utf-8")
+    return read_secrets(file, {})
+
+
+def _token_of_practice(page: str) -> str:
+    """
+    The request token that a practice exchange's login page leads to at once.
+
+    Raises
+    ------
+    LoginError
+        If nobody answers there, or no practice exchange.
+    """
+    try:
+        answer = httpx.get(page, timeout=ANSWER_S)
+    except httpx.HTTPError as error:
+        raise LoginError(
+            f"nobody answers at {page} ({type(error).__name__}); start one: workbench practice serve"
+        ) from error
+    if not answer.has_redirect_location:
+        raise LoginError(f"{page} answers {answer.status_code} and no login; is that a practice exchange?")
+    return _token_in(answer.headers["location"])
 
 
 def _token_of_person(page: str, browser: bool, redirect_url: str | None, wait_s: float, as_json: bool) -> str:

@@ -5,11 +5,16 @@ import signal
 import threading
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.options import open_lake, parse_date
-from engine.cli.show import console, print_json, warn_simulated
+from engine.cli.show import console, notes, print_json, warn_simulated
 from engine.errors import DataError
+from engine.history.manifest import SIMULATED_SOURCE
+from engine.market.clock import IST
+
+if TYPE_CHECKING:
+    from engine.history.lake import Lake
 
 DEMO_SEED = 7
 POLL_S = 0.2
@@ -47,7 +52,7 @@ def run_serve(
     Parameters
     ----------
     underlying, day : str, optional
-        Default NIFTY and the last day the lake holds; a day that no source has is simulated.
+        Default NIFTY and the last day the lake holds, else the last trading day; one that no source has is simulated.
     speed : str
         A number, "max" or "manual".
     start_at : str, optional
@@ -83,7 +88,7 @@ def run_serve(
 
     lake = open_lake(data_folder)
     name = underlying or "NIFTY"
-    date = parse_date(day) if day else last_day(lake, name, source)
+    date = day_to_play(lake, name, day, source)
     if source in {None, "simulated"} and not lake.entries(name, date, date, source):
         ensure_simulated(lake, name, date, date, seed=DEMO_SEED)
     played = load_practice_day(lake, name, date, source=source)
@@ -140,6 +145,7 @@ def run_serve(
             for key, value in told.items():
                 console.print(f"{key.replace('_', ' '):12} {value}", highlight=False)
             warn_simulated(played.bars.simulated)
+            _say_next(server.rest_url)
         while not ended.is_set() and not server.is_over:
             ended.wait(POLL_S)
         if not as_json:
@@ -152,6 +158,17 @@ def run_serve(
             ended.wait(POLL_S)
     finally:
         server.stop()
+
+
+def _say_next(address: str) -> None:
+    """What to type into another terminal."""
+    console.print(
+        f"a session here: workbench login kite --root {address}\n"
+        f"          then: workbench live start --session practice --root {address}\n"
+        "end: Ctrl-C",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _speed(text: str) -> float | str:
@@ -188,18 +205,32 @@ def _minute(text: str, open_minute: int) -> int:
     return minute
 
 
-def last_day(lake: Any, underlying: str, source: str | None) -> dt.date:
+def day_to_play(lake: "Lake", underlying: str, day: str | None, source: str | None) -> dt.date:
     """
-    The last day that the lake holds of an underlying.
+    The day asked for; else the last one the lake holds; else the last trading day, which will be simulated.
 
     Raises
     ------
     DataError
-        If it holds none.
+        If the day is none of trading, or there is none from that source.
     """
+    from engine.market.calendar import is_trading_day, next_trading_day, previous_trading_day
+    from engine.market.sessions import closure
+
+    if day is not None:
+        date = parse_date(day)
+        if not is_trading_day(date) and not lake.entries(underlying, date, date, source):
+            raise DataError(
+                f"{date} is no trading day ({closure(date)}); the next one is {next_trading_day(date)}"
+            )
+        return date
     held = lake.entries(underlying, source=source)
-    if not held:
+    if held:
+        return max(entry.date for entry in held)
+    if source not in {None, SIMULATED_SOURCE}:
         raise DataError(
-            f"the lake at {lake.root} holds no day of {underlying}; name one with --date, it will be simulated"
+            f"the lake at {lake.root} holds no day of {underlying} from source {source!r}; look: workbench data list"
         )
-    return max(entry.date for entry in held)
+    date = previous_trading_day(dt.datetime.now(IST).date())
+    notes.print(f"no day of {underlying} is stored yet: {date} is simulated", highlight=False)
+    return date

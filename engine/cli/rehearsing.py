@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.cli.options import open_lake, parse_date, read_params
+from engine.cli.options import open_lake, read_params
 from engine.cli.show import console, notes, print_json, rupees, table, warn_simulated
 from engine.market.prices import paise_to_rupees
 
@@ -43,19 +43,19 @@ def run_rehearse(
     Parameters
     ----------
     day : str, optional
-        Default: the last day the lake holds; one that no source has is simulated.
+        Default: the last day the lake holds, else the last trading day; one that no source has is simulated.
 
     Raises
     ------
     RehearsalError, DataError, ParamsError, FaultError
         As `rehearse_day`.
     """
-    from engine.cli.practice import last_day
+    from engine.cli.practice import day_to_play
     from engine.cli.rehearsal import rehearse_day
 
     params = read_params(name, underlying, changes, filters)
     lake = open_lake(data_folder)
-    date = parse_date(day) if day else last_day(lake, params.underlying, source)
+    date = day_to_play(lake, params.underlying, day, source)
     before = signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # ends like Ctrl-C: everything is ended

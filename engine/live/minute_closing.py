@@ -14,6 +14,7 @@ from engine.history.bars import BAR
 from engine.live.brokers.base import BrokerError
 from engine.live.session_inputs import BarsClosed
 from engine.live.session_state import MINUTE_NS
+from engine.market.clock import from_ns
 
 if TYPE_CHECKING:
     from engine.live.live_day import LiveDay
@@ -76,13 +77,13 @@ class MinuteClosing:
                 return False
             self._day.notice(
                 "error",
-                f"minute {first} was not watched wholly and has no candles ({error}); told as it was seen",
+                f"{self._clocks([first])} was not watched wholly and has no candles ({error}); told as it was seen",
             )
             self._tell(minutes.close(first))
             return True
         self._day.notice(
             "info",
-            f"minutes {missing[0]} to {missing[-1]} were filled up from candles; nothing is sent for them",
+            f"{self._clocks(missing)} filled up from candles; nothing is sent for it",
         )
         for minute in missing:
             self._tell(minutes.fill(minute, bars[bars["minute"] == minute]))
@@ -99,6 +100,13 @@ class MinuteClosing:
 
     def _end_of(self, minute: int) -> int:
         return self._day.open_ns + (minute + 1) * MINUTE_NS
+
+    def _clocks(self, minutes: list[int]) -> str:
+        """Minutes in words, HH:MM IST."""
+        first, last = (
+            f"{from_ns(self._end_of(each) - MINUTE_NS):%H:%M}" for each in (minutes[0], minutes[-1])
+        )
+        return f"minute {first}" if first == last else f"time from {first} to {last}"
 
 
 def _rows(closed: BarsClosed) -> Records:

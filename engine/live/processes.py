@@ -5,6 +5,7 @@ by its start time. So nobody needs a list of numbers on disk: a supervisor that 
 others by looking, and no signal ever reaches a reused number (reference `reliability`, R8 and fault 28).
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -168,7 +169,19 @@ def last_words(name: str, logs: Path, lines: int = 5) -> str:
     """The last lines of a process's newest log that has any, on one line; "" without one."""
     for path in reversed(log_files(name, logs)):
         with suppress(OSError):
-            said = [line.strip() for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+            said = [_plain(line) for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
             if said:
                 return " / ".join(said[-lines:])
     return ""
+
+
+def _plain(line: str) -> str:
+    """A line of a log in words; those of structlog are JSON objects."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return line.strip()
+    if not isinstance(told, dict) or "event" not in told:
+        return line.strip()
+    detail = told.get("detail") or told.get("exception")
+    return f"{told['event']}: {detail}" if detail else str(told["event"])
