@@ -247,7 +247,7 @@ class Commands:
         trader = self._trader
         if trader is not None:
             return await trader.kill(reason, who, self._spec.session.flatten_within_seconds)
-        return self.day is not None and await self.day.close_early(reason)
+        return self.day is not None and await self.day.close_early(reason, who)
 
     async def _stop_after(self, *, flatten: bool, who: str) -> None:
         before = self._store.state.latch.state

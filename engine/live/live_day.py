@@ -222,7 +222,7 @@ class LiveDay:
                     self.tell_link("broker", self.spec.broker, "up", "answers again")
                 return
 
-    async def close_early(self, reason: str) -> bool:
+    async def close_early(self, reason: str, who: str) -> bool:
         """
         KILL before there is a trader: close what an earlier process of this day left, without prices of our own.
 
@@ -238,6 +238,7 @@ class LiveDay:
             if today is not None and today.date == self.spec.date.isoformat():
                 closed = await close_everything(
                     self.spec, self.store, lambda: _Lent(self.broker), reason, self.notice,  # type: ignore[arg-type, return-value]
+                    who=who,
                     within_s=EARLY_CLOSE_S, clock=self.clock,
                 )  # fmt: skip
                 return closed.flat

@@ -68,7 +68,7 @@ class StandInDay:
         self.early = list(early)
         self.reasons = []
 
-    async def close_early(self, reason):
+    async def close_early(self, reason, _who):
         self.reasons.append(reason)
         return self.early.pop(0)
 
