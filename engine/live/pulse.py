@@ -16,6 +16,8 @@ from engine.live.heartbeat import Heart
 from engine.market.clock import IST
 
 BEAT_S = 1.0
+GAP_S = 2.5
+"""Own beats further apart than this: we have slept ourselves, and so perhaps has everybody."""
 
 
 class Pulse:
@@ -34,6 +36,7 @@ class Pulse:
         self._name = name
         self._heart: Heart | None = None
         self._good_since: float | None = None  # monotonic s
+        self._last_good = 0.0
         self._next = 0.0
 
     def beat(self, status: Mapping[str, object], *, now: bool = False) -> None:
@@ -54,11 +57,16 @@ class Pulse:
             self.close()
         else:
             self.failure = ""
-            self._good_since = self._good_since or moment
+            if self._good_since is None or moment - self._last_good > GAP_S:
+                self._good_since = moment
+            self._last_good = moment
 
     def good_for_s(self) -> float:
-        """Seconds for which every beat has got through; 0 if the last one did not."""
-        return 0.0 if self._good_since is None else time.monotonic() - self._good_since
+        """Seconds for which every beat has got through in time; 0 if the last one did not, or is not fresh."""
+        now = time.monotonic()
+        if self._good_since is None or now - self._last_good > GAP_S:
+            return 0.0
+        return now - self._good_since
 
     def close(self) -> None:
         """Close the connection; the next beat opens another."""

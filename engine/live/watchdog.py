@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.25
 START_S = 60.0  # imports, the broker's books, the day's bars
 GONE_S = 3.0  # a new start brings a new supervisor within this
-KILL_S = 10.0
+KILL_S = 6.0  # a runner looks for the flag ten times a second; taking over from a slow one does no harm
 AGAIN_S = 300.0  # the same alert
 RETRY_S = 5.0
 LAST_WORDS_S = 15.0
