@@ -326,6 +326,22 @@ def check_session(
     run_check(session, changes, root, account, day, data_folder, as_json)
 
 
+@app.command()
+def faults(
+    seeds: Annotated[int, typer.Option(min=1, help="How many histories.")] = 200,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
+    verbose: Annotated[
+        bool, typer.Option(help="Print everything that happens; for a seed or a few.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Play the live session through faults of every kind, one history for each seed; exit code 1 on a violation."""
+    from engine.cli.faulting import run_faults
+
+    run_faults(seeds=seeds, first=first, workers=workers, verbose=verbose, as_json=as_json)
+
+
 @login.command()
 def kite(
     request_token: Annotated[

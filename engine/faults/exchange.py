@@ -61,6 +61,8 @@ class Held:
     message: str = ""
     modified: int = 0
     deals: list[Dealt] = field(default_factory=list)
+    shown: OrderReport | None = None  # as long as nothing has changed
+    shown_request: OrderRequest | None = None
 
     @property
     def left(self) -> int:
@@ -274,6 +276,17 @@ class Exchange:
 
     def shown(self, order: Held) -> OrderReport:
         """One line of the order book."""
+        kept = order.shown
+        if (
+            kept is None
+            or (kept.status, kept.filled) != (order.status, order.filled)
+            or order.request is not order.shown_request
+        ):
+            kept = order.shown = self._report(order)
+            order.shown_request = order.request
+        return kept
+
+    def _report(self, order: Held) -> OrderReport:
         request = order.request
         value = sum(deal.price * deal.quantity for deal in order.deals)
         return OrderReport(

@@ -113,7 +113,7 @@ class Life:
         if not world.weather.is_on("mute", now_s):
             self._ticks(step, now_s)
         else:
-            world.weather.count(21)
+            world.weather.count_spell(21, "mute", now_s)
         if self._fresh and now_s - self._heard_s > STALE_S:
             self._fresh = False
             trader.tell(FeedStatus(fresh=False))
@@ -142,7 +142,7 @@ class Life:
         at_ns = world.session_ns
         trader.tell(Quotes(at_ns, tuple(prices)))
         if world.weather.is_on("bad ticks", now_s):
-            world.weather.count(23)
+            world.weather.count_spell(23, "bad ticks", now_s)
             trader.tell(Quotes(at_ns, tuple(prices)))
             trader.tell(Quotes(at_ns, tuple((place, 0) for place, _ in prices)))
             late = max(step - 2 * STEPS, 0)
@@ -151,7 +151,7 @@ class Life:
 
     def _lost(self, now_s: float) -> frozenset[int]:
         if self.world.weather.is_on("one contract", now_s):
-            self.world.weather.count(22)
+            self.world.weather.count_spell(22, "one contract", now_s)
             return frozenset({0})
         return frozenset()
 
@@ -197,9 +197,11 @@ class Life:
                 self.world.weather.count(31)
             raise
         if point == "before commit":
-            trouble = self.world.weather.disk(self.world.exchange.now_s)
+            now_s = self.world.exchange.now_s
+            trouble = self.world.weather.disk(now_s)
             if trouble:
-                self.world.weather.count(29 if trouble == "locked" else 30)
+                for kind, number in (("locked", 29), ("full", 30), ("journal", 30)):
+                    self.world.weather.count_spell(number, kind, now_s)
                 error = sqlite3.OperationalError(f"database is {trouble}")
                 error.sqlite_errorcode = _CODES[trouble]
                 raise error

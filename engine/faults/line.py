@@ -2,8 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.faults.exchange import Held
 from engine.live.brokers.base import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from engine.faults.world import World
 
 _T = TypeVar("_T")
+_R = TypeVar("_R", OrderReport, TradeReport)
 TIMEOUT_S = 7.0
 KITE_PER_SECOND = 10
 
@@ -115,8 +116,8 @@ class Line:
             fault = await self._arrives("cancel")
             if fault in {"busy", "refuse", "never"}:
                 self._fails(fault, order.tag or "")
-            if fault in {"fill", "part"} and order.status == OrderStatus.OPEN and order.left:
-                price = self._exchange.price[order.request.symbol]
+            if fault in {"fill", "part"} and order.status != OrderStatus.PENDING and order.left:
+                price = order.request.trigger_ticks or self._exchange.price[order.request.symbol]
                 self._exchange.fill(order, price, order.left if fault == "fill" else self._exchange.lot)
                 self._weather.count(12)
             if order.left:
@@ -134,12 +135,14 @@ class Line:
         """The order book; now and then one that leaves out what it held before."""
         fault = await self._read("orders")
         book = self._exchange.order_book()
-        return book[: len(book) // 2] if fault == "short" else book
+        if fault == "short":
+            return []  # an empty answer where there is something
+        return await self._told(book)
 
     async def trades(self) -> list[TradeReport]:
         """The trade book."""
         await self._read("trades")
-        return self._exchange.trade_book()
+        return await self._told(self._exchange.trade_book())
 
     async def positions(self) -> list[PositionReport]:
         """Net positions; now and then none, or those of a moment ago."""
@@ -190,7 +193,7 @@ class Line:
             if alive and self._fate.dead_at:
                 self._weather.count(4)
 
-    async def _sent(self, what: str, tag: str, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def _sent(self, what: str, tag: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Let the request go its way whatever becomes of the process."""
         self._world.say(f"{what} {tag}")
         task = self._world.start(work())
@@ -230,11 +233,11 @@ class Line:
     async def _door(self) -> None:
         weather, now = self._weather, self._exchange.now_s
         if weather.is_on("network", now):
-            weather.count(34)
+            weather.count_spell(34, "network", now)
             await asyncio.sleep(weather.draw.choice([0.0, TIMEOUT_S]))
             raise BrokerUnknown("no route to the broker")
         if weather.is_on("login", now):
-            weather.count(32)
+            weather.count_spell(32, "login", now)
             raise BrokerAuth("Incorrect `api_key` or `access_token`.", 403)
 
     async def _read(self, what: str) -> str:
@@ -247,9 +250,14 @@ class Line:
             raise BrokerUnknown("Read timed out")
         if fault == "slow":
             await asyncio.sleep(self._weather.draw.uniform(1, 6))
-        await asyncio.sleep(self._weather.travel_s())
         self._fate.at(f"after {what} were told", 0.1)
         return fault
+
+    async def _told(self, book: list[_R]) -> list[_R]:
+        """Now and then the answer is under way for a while, and the world goes on."""
+        if not self._weather.calm and self._weather.draw.random() < 0.25:
+            await asyncio.sleep(self._weather.travel_s())
+        return book
 
     def _fails(self, fault: str, tag: str) -> None:
         if fault == "busy":

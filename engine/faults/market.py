@@ -48,7 +48,7 @@ class Market:
 
 def draw_market(draw: Random, lot: int) -> Market:
     """Four to six contracts over half an hour or so; prices in ticks around Rs 150."""
-    contracts, minutes = draw.choice([4, 4, 6]), draw.randint(24, 36)
+    contracts, minutes = draw.choice([4, 4, 6]), draw.randint(22, 32)
     rng = np.random.default_rng(draw.getrandbits(32))
     steps = minutes * STEPS
     step, jumps = draw.choice([4, 7, 10]), draw.choice([0.0, 0.01, 0.03])
@@ -57,8 +57,12 @@ def draw_market(draw: Random, lot: int) -> Market:
     moves += leaps * rng.integers(-150, 151, (contracts, steps))
     half = contracts // 2
     moves[half:] -= 0.4 * moves[:half]  # a fall of the calls lifts the puts
+    period = rng.uniform(4, 8, (contracts, 1)) * STEPS
+    wave = np.sin((np.arange(steps) + rng.uniform(0, 80, (contracts, 1))) * (2 * np.pi) / period)
+    wave *= rng.uniform(30, 120, (contracts, 1))
+    drift = np.arange(steps) * rng.uniform(-1.2, 0.3, (contracts, 1))  # options lose: lows are broken
     start = 3000 + rng.integers(-300, 300, (contracts, 1))
-    price = np.maximum(start + np.cumsum(moves, axis=1), 200).round().astype(np.int32)
+    price = np.maximum(start + np.cumsum(moves, axis=1) + wave + drift, 200).round().astype(np.int32)
     strikes = np.array([24000 + 50 * (c % half) for c in range(contracts)], np.int32)
     is_call = np.arange(contracts) < half
     symbols = tuple(f"NIFTY26N24{strikes[c]}{'CE' if is_call[c] else 'PE'}" for c in range(contracts))

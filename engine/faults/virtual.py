@@ -11,7 +11,7 @@ NS = 1_000_000_000
 MOST_TURNS = 20_000
 
 
-class Died(BaseException):  # noqa: N818 - not an error: what a process sees of its own death
+class Died(BaseException):
     """The simulated process is dead; nothing it still does has an effect."""
 
 

@@ -1,8 +1,8 @@
 """What must hold, judged after every step from the exchange's own books and from the log.
 
 The invariants of the reference `reliability`. Grace is counted only while something could have been done: the
-process lives and has read the books, the broker can be reached, an intent can be written down. An exit of unknown
-outcome may be waited for (rule R2), a stop may not.
+process lives and has read the books, the broker can be reached, an intent can be written down; each process has
+its own. An exit of unknown outcome may be waited for (rule R2), a stop may not.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAKED_S = 45.0
 """So long a short may stand without a live stop or a marketable exit, while something could be done."""
 DOUBT_S = 260.0
-"""So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
+"""So long over several lives, or where an exit of unknown outcome is waited for: the window of rule R2 twice."""
 SURPLUS_S = 30.0
 PER_SECOND = 8
 PER_MINUTE = 400
@@ -40,6 +40,9 @@ class Violation(Exception):  # noqa: N818 - a finding
         super().__init__(f"{invariant}: {detail}")
         self.invariant = invariant
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type["Violation"], tuple[str, str]]:
+        return Violation, (self.invariant, self.detail)
 
 
 class Watch:
@@ -69,8 +72,9 @@ class Watch:
     # ---- what leaves a process ----
 
     def new_life(self) -> None:
-        """A process starts; the rate of its calls is counted from here."""
+        """A process starts; the rate of its calls and its grace are counted from here."""
         self._in_life.clear()
+        self._naked.clear()
 
     def leaves(self, request: OrderRequest, *, change: bool = False) -> None:
         """An order or a change is about to leave the process."""
@@ -117,20 +121,20 @@ class Watch:
         if order is None or order.slice < 2 or not fault:
             return
         self._world.weather.count(13)
-        if fault in {"lost", "late", "never"} and self._first_filled(order):
+        if fault in {"lost", "late", "never"} and self._part_stands(order):
             self._world.weather.count(16)
 
     def rejected(self, tag: str) -> None:
         """Count a margin that ran out behind a part that has filled."""
         order = self._world.log.orders.get(tag)
-        if order is not None and (order.leg == "stop" or self._first_filled(order)):
+        if order is not None and (order.leg == "stop" or self._part_stands(order)):
             self._world.weather.count(8 if order.leg == "stop" else 15)
 
-    def _first_filled(self, order: Order) -> bool:
+    def _part_stands(self, order: Order) -> bool:
         return any(
-            held.filled
+            held.filled or held.left
             for other in self._world.log.orders.values()
-            if other.position == order.position and other.leg == order.leg
+            if other.position == order.position and other.leg == order.leg and other.tag != order.tag
             for held in self._world.exchange.by_tag.get(other.tag, ())
         )
 

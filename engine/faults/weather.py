@@ -26,15 +26,15 @@ FAULTS: dict[int, str] = {
     12: "cancel acknowledged, the order filled",
     13: "a slice above the freeze quantity refused or unanswered",
     14: "429 amid an exit or a stop",
-    15: "margin refused after a part has filled (a slice: this strategy holds no hedge)",
-    16: "a part filled, the next one unknown (a slice: this strategy holds no hedge)",
+    15: "margin refused where a part stands or has filled (a slice: this strategy holds no hedge)",
+    16: "a part stands or has filled, the next one unknown (a slice: this strategy holds no hedge)",
     17: "TradingView webhooks (another process: not exercised here)",
     18: "a person trades our instruments, or cancels our order, in the broker's app",
     19: "the broker's own square-off",
     20: "an order of ours left without a position",
     21: "feed mute",
     22: "feed back without one contract",
-    23: "repeated, late, zero and crazy ticks",
+    23: "repeated, late and zero ticks (crazy ones are the feed's to drop: not exercised here)",
     24: "bars missing after an outage, back-filled",
     25: "another lot size than our facts: refused at the start",
     26: "died at a point of the order path",
@@ -91,6 +91,7 @@ class Weather:
     death_share: float = 0.0
     push_lost: float = 0.0
     partial: float = 0.0
+    _once: set[tuple[int, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         draw = self.draw
@@ -145,6 +146,16 @@ class Weather:
             return self.draw.uniform(1, 4)
         return self.latency_s * self.draw.uniform(0.2, 1.0)
 
-    def count(self, number: int) -> None:
-        """A fault was met."""
-        self.met[number] += 1
+    def count(self, number: int, key: str | None = None) -> None:
+        """A fault was met; what carries a key counts once."""
+        if key is None:
+            self.met[number] += 1
+        elif (number, key) not in self._once:
+            self._once.add((number, key))
+            self.met[number] += 1
+
+    def count_spell(self, number: int, kind: str, now_s: float) -> None:
+        """A fault was met that goes on for a while: once for each spell."""
+        for spell in self.spells:
+            if spell.kind == kind and spell.holds(now_s):
+                self.count(number, f"{kind} {spell.from_s}")

@@ -8,7 +8,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,22 +15,21 @@ from typing import Any
 from engine.faults.exchange import Exchange, Held
 from engine.faults.life import CANNOT_START, Life
 from engine.faults.market import STEP_S, STEPS, Market, draw_market
+from engine.faults.others import Others
+from engine.faults.settings import OPEN_MINUTE, draw_parameters
 from engine.faults.virtual import NS, Died, Fate, WallClock, run
 from engine.faults.watch import Violation, Watch
 from engine.faults.weather import Weather
 from engine.live.brokers.base import ContractMismatchError, OrderStatus
 from engine.live.events import LatchState
-from engine.live.session_inputs import Command
 from engine.live.session_state import Plan, plan_for
 from engine.live.state import State
 from engine.live.store import Store
-from engine.live.store_errors import LeaseHeldError, StoreError
+from engine.live.store_errors import StoreError
 from engine.live.wire import Rules
 from engine.market.contracts import lot_size
-from engine.params import SwingBreakParams, load_params
 
 DATE, EXPIRY = dt.date(2026, 11, 20), dt.date(2026, 11, 23)
-OPEN_MINUTE = 555
 OPEN_NS = 1_795_146_300 * NS  # 09:15 IST of that day
 START_AGAIN_S = 5.0
 FLAT_WITHIN_S = 420.0  # after all faults: an exit of unknown outcome is waited for, then placed anew
@@ -74,13 +72,14 @@ class World:
         self.account = "simulated"
         self.lines: list[str] | None = [] if verbose else None
         draws = {
-            name: Random(f"{seed} {name}") for name in ("market", "weather", "exchange", "death", "events")
+            name: Random(f"{seed} {name}")  # noqa: S311 - histories must repeat
+            for name in ("market", "weather", "exchange", "death", "events")
         }
         self.draw = draws["events"]
         self._death = draws["death"]
         self.lot = lot_size("NIFTY", EXPIRY)
         self.market: Market = draw_market(draws["market"], self.lot)
-        params = _parameters(draws["market"], self.market.minutes)
+        params = draw_parameters(draws["market"], self.market.minutes)
         self.plan: Plan = plan_for(
             params, date=DATE, expiry=EXPIRY, open_ns=OPEN_NS, open_minute=OPEN_MINUTE,
             minutes=self.market.minutes, lot_size=self.lot, symbols=self.market.symbols,
@@ -104,7 +103,7 @@ class World:
         self._over = asyncio.Event()
         self._own: set[asyncio.Future[Any]] = set()
         self._orphans: set[str] = set()
-        self._leaving = False
+        self.leaving = False
 
     # ---- what the others ask ----
 
@@ -189,7 +188,7 @@ class World:
         """From the open to the proof of flat."""
         own = [self.start(self._market()), self.start(self._finish())]
         own[1].add_done_callback(self._finished)
-        self._plan_events()
+        Others(self).plan()
         while not self._over.is_set():
             await self._one_life()
         for task in own:
@@ -201,7 +200,7 @@ class World:
         fate = Fate(self._death, share)
         life = self.life = Life(self, fate)
         self.watch.new_life()
-        self._leaving = False
+        self.leaving = False
         task = asyncio.ensure_future(life.run())
         waits = [task, *(asyncio.ensure_future(one.wait()) for one in (fate.death, self._over))]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -213,7 +212,7 @@ class World:
             self.weather.count(26)
             if self.watch.uncovered():
                 self.weather.count(6)
-        elif task.done() and not self._over.is_set() and not self._leaving:
+        elif task.done() and not self._over.is_set() and not self.leaving:
             pause = self._why_ended(task)
         if life.store is not None:
             self._kept = life.store.state
@@ -289,20 +288,17 @@ class World:
             and not order.filled
             and tag[:1] == "S"
         ):
-            weather.count(9)
-        if tag[:1] == "S" and order.filled:
+            weather.count(9, tag)
+        if tag[:1] == "S" and order.filled and order.request.kind == "SL":
             mine = self.log.orders.get(tag)
             if mine is not None and (
                 mine.pending == "modify"
                 or any(o.leg == "exit" and o.position == mine.position for o in self.log.open_orders)
             ):
-                weather.count(10)
+                weather.count(10, tag)
         if tag[:1] == "E" and order.filled and order.left and not weather.calm and self.draw.random() < 0.2:
-            weather.count(7)
-            self.later(
-                self.draw.uniform(0.2, 3),
-                lambda: order.left and self.exchange.end(order, OrderStatus.CANCELLED, ""),
-            )  # type: ignore[func-returns-value, arg-type, return-value]
+            weather.count(7, tag)
+            self.later(self.draw.uniform(0.2, 3), lambda: self._drop(order))
         for one in self.exchange.open:
             if (
                 one.tag
@@ -313,6 +309,11 @@ class World:
                 self._orphans.add(one.tag)
                 weather.count(20)
         self._push(order)
+
+    def _drop(self, order: Held) -> None:
+        """The exchange ends what is left of an order."""
+        if order.left:
+            self.exchange.end(order, OrderStatus.CANCELLED, "")
 
     def _push(self, order: Held) -> None:
         if self.weather.calm or self.draw.random() >= self.weather.push_lost:
@@ -325,96 +326,7 @@ class World:
         if self.life is not None and not any(self.weather.is_on(kind, now) for kind in ("network", "login")):
             self.life.pushed(report)
 
-    # ---- what is planned from the start ----
-
-    def _plan_events(self) -> None:
-        draw, day = self.draw, self.weather.day_s
-        for kind, act in (
-            ("auto square-off", self._square_off),
-            ("app", self._app),
-            ("clock", self._set_clock),
-        ):
-            at = self.weather.first(kind)
-            if at is not None:
-                self.later(at, act)
-        if draw.random() < 0.25:
-            at = draw.uniform(60, day)
-            self.later(at, lambda: self._person(Command("pause", "person", "test")))
-            self.later(at + draw.uniform(5, 400), lambda: self._person(Command("resume", "person", "test")))
-        if draw.random() < 0.25:
-            for _ in range(3):
-                self.later(draw.uniform(300, day), self._flatten_one)
-        if draw.random() < 0.25:
-            self.later(draw.uniform(200, day), self._kill)
-        if draw.random() < 0.2:
-            self.later(draw.uniform(30, day), self._second_runner)
-        if draw.random() < 0.2:
-            self.later(draw.uniform(30, day), self._restart)
-
-    def _person(self, command: Command) -> None:
-        if self.life is not None:
-            self.life.person(command)
-
-    def _flatten_one(self) -> None:
-        if self.log.open_positions:
-            self._person(
-                Command("flatten", "person", position=self.draw.choice(self.log.open_positions).position)
-            )
-
-    def _kill(self) -> None:
-        self.say("KILL")
-        self.kill_wanted = True
-
-    def _restart(self) -> None:
-        life = self.life
-        if life is not None and life.ready:
-            self.say("told to end")
-            self._leaving = True
-
-            async def leave() -> None:
-                await life.leave()
-                life.fate.death.set()
-
-            self.start(leave())
-
-    def _second_runner(self) -> None:
-        if self.life is None or not self.life.ready:
-            return
-        try:
-            Store.open(self.path, self.account).close()
-        except LeaseHeldError:
-            self.weather.count(28)
-        else:
-            self.watch.find("one writer", "a second runner opened the store")
-
-    def _square_off(self) -> None:
-        for symbol in self.market.symbols:
-            if self.owned(symbol) < 0:
-                self.weather.count(19)
-                self.say(f"square-off of {symbol}")
-                self.exchange.outside(symbol, "BUY", -self.owned(symbol))
-
-    def _app(self) -> None:
-        self.weather.count(18)
-        mine = [order for order in self.exchange.open if order.tag]
-        short = [symbol for symbol in self.market.symbols if self.owned(symbol) < 0]
-        act = self.draw.choice(["cancel", "buy back", "trade"])
-        self.say(f"app: {act}")
-        if act == "cancel" and mine:
-            self.exchange.end(self.draw.choice(mine), OrderStatus.CANCELLED, "")
-        elif act == "buy back" and short:
-            symbol = self.draw.choice(short)
-            self.exchange.outside(symbol, "BUY", -self.owned(symbol))
-        else:
-            symbol = self.draw.choice(self.market.symbols)
-            self.exchange.outside(
-                symbol, self.draw.choice(["BUY", "SELL"]), self.lot * self.draw.randint(1, 4)
-            )
-
-    def _set_clock(self) -> None:
-        self.weather.count(33)
-        self.machine.jumped_ns = self.draw.choice([-600, -60, -2, 2, 60, 600]) * NS
-        self.say(f"the wall clock is set by {self.machine.jumped_ns / NS:.0f} s")
+    # ---- the end ----
 
     async def _finish(self) -> None:
         """Faults end; the day must end flat, and a kill must prove it."""
@@ -458,7 +370,7 @@ class World:
         while not done():
             if self.exchange.now_s >= deadline:
                 return False
-            await asyncio.sleep(1)
+            await asyncio.sleep(3)
         return True
 
 
@@ -509,29 +421,3 @@ def _line(order: Held) -> str:
         f"{order.order_id} {order.tag} {request.side} {request.symbol} {request.kind} {order.filled}/"
         f"{request.quantity} @{request.trigger_ticks}/{request.limit_ticks} {order.status.value}"
     )
-
-
-_BASE: list[SwingBreakParams] = []
-
-
-def _parameters(draw: Random, minutes: int) -> SwingBreakParams:
-    if not _BASE:
-        _BASE.append(load_params())
-    return _BASE[0].replace(
-        min_vwap_premium_percent=Decimal(-20), min_entry_price_rupees=Decimal(20),
-        max_entry_price_rupees=Decimal(600), min_stop_percent=Decimal(0), max_stop_percent=Decimal(30),
-        stop_buffer_rupees=draw.choice([Decimal("0.05"), Decimal(1)]),
-        target_stop_points_rupees=draw.choice([Decimal(3), Decimal(10)]), round_strike_rupees=None,
-        entry_limit_buffer_rupees=draw.choice([Decimal("0.5"), Decimal(3)]),
-        stop_limit_buffer_rupees=draw.choice([Decimal("0.5"), Decimal(3)]),
-        stop_unfilled_seconds=draw.choice([2, 5, 10]), max_positions=draw.choice([None, 2, 5]),
-        max_ce_positions=draw.choice([None, 1, 2]), max_pe_positions=draw.choice([None, 1, 3]),
-        daily_target_r=draw.choice([None, Decimal(1), Decimal(5)]),
-        daily_stop_r=draw.choice([None, Decimal(1), Decimal(5)]), r_value_rupees=draw.choice([6500, 20000]),
-        max_lots=draw.choice([1, 6, 10]), entry_start_time=dt.time(9, 15),
-        entry_end_time=_at(minutes - 5), forced_exit_time=_at(minutes - 3),
-    )  # fmt: skip
-
-
-def _at(minute: int) -> dt.time:
-    return dt.time((OPEN_MINUTE + minute) // 60, (OPEN_MINUTE + minute) % 60)

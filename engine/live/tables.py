@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import astuple, fields, replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, TypeVar, get_args
 
 from engine.live.events import Event, LatchState, decode
@@ -23,6 +24,7 @@ _UPSERTS = {
     kind: f"INSERT OR REPLACE INTO {table} ({_columns(kind)}) VALUES ({', '.join('?' * len(fields(kind)))})"  # noqa: S608 - names of our own classes
     for kind, table in _TABLES.items()
 }
+_VALUES = {kind: attrgetter(*(each.name for each in fields(kind))) for kind in (*_TABLES, Latch)}
 _BOOLS = {kind: [n for n, each in enumerate(fields(kind)) if each.type in {bool, "bool"}] for kind in _TABLES}
 
 
@@ -35,11 +37,11 @@ def write_changes(db: sqlite3.Connection, changes: Changes) -> None:
         (Day, changes.days),
     ):
         if rows:
-            db.executemany(_UPSERTS[kind], [astuple(row) for row in rows])  # type: ignore[attr-defined]
+            db.executemany(_UPSERTS[kind], [_VALUES[kind](row) for row in rows])  # type: ignore[attr-defined]
     if changes.latch is not None:
         db.execute(
             "INSERT OR REPLACE INTO latch (id, state, reason, who, ts_ns) VALUES (1, ?, ?, ?, ?)",
-            astuple(changes.latch),
+            _VALUES[Latch](changes.latch),
         )
 
 

@@ -1,0 +1,55 @@
+"""Histories of the live session under every fault: nothing may be violated, and each seed repeats."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli.app import app
+from engine.faults.campaign import explore
+from engine.faults.weather import ELSEWHERE, FAULTS
+from engine.faults.world import play
+
+SEEDS = 100
+RARE = {15, 16}
+"""Two conditions at once; a wider run meets them."""
+
+MET = Counter()
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 10))
+def test_no_invariant_is_violated(first):
+    campaign = explore(first, 10)
+    assert campaign.violations == ()
+    assert campaign.fills > 0
+    assert campaign.crashes > 0
+
+
+def test_the_histories_meet_the_faults():
+    campaign = explore(1000, 60)
+    assert campaign.violations == ()
+    assert set(campaign.missing) <= RARE | {12}
+    assert set(campaign.as_json()["faults"]) == {str(number) for number in FAULTS}
+    assert all(campaign.met[number] == 0 for number in ELSEWHERE)
+
+
+@pytest.mark.parametrize("seed", [3, 19, 42])
+def test_a_seed_is_one_history(seed):
+    one = play(seed)
+    code = f"from engine.faults.world import play; h = play({seed}); print(h.digest, h.crashes, sum(h.met.values()))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.split() == [one.digest, str(one.crashes), str(sum(one.met.values()))]
+
+
+def test_the_command_tells_and_its_history_can_be_read():
+    result = CliRunner().invoke(app, ["faults", "--seeds", "2", "--first", "5", "--workers", "1", "--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["seeds"], told["first"], told["violations"]) == (2, 5, [])
+    assert told["histories_per_second"] > 0
+    result = CliRunner().invoke(app, ["faults", "--seeds", "1", "--first", "5", "--verbose"])
+    assert "SessionStarted" in result.stdout
+    assert "all faults are over" in result.stdout
