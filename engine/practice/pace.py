@@ -115,6 +115,11 @@ class Pacer:
         """Whether exchange time flows by itself between two moments."""
         return not isinstance(self.settings.speed, str)
 
+    @property
+    def stands(self) -> bool:
+        """Whether time that flows by itself is held until every participant is there."""
+        return self.moves and self._wall is None
+
     def catch_up(self) -> None:
         """Bring the exchange to the present time, never past the next moment."""
         if self._wall is None or self.beat is None or isinstance(self.settings.speed, str):

@@ -52,6 +52,16 @@ def test_at_a_numbered_speed_time_flows_once_everybody_is_there(serve):
     assert server.wait_finished(5)
 
 
+def test_while_time_stands_no_request_is_one_too_many(serve, logged_in):
+    server = serve(pace=PaceSettings(speed=1, participants=1))
+    kite = logged_in(server)
+    while server.pacer.beat is None:
+        time.sleep(0.01)
+    for _ in range(25):
+        kite.orders()
+    acknowledge(server, 1)
+
+
 def test_an_absent_participant_holds_the_market_up_for_a_while_only(serve):
     server = serve(pace=PaceSettings(speed="max", participants=1, absent_s=0.05, end_minute=1))
     assert not server.wait_finished(0.3)  # it has never come: the market waits for it
