@@ -94,6 +94,14 @@ class Rig:
         self.places = self.spec.places
         self.running = {}
 
+    def keep_token_in_file(self, token):
+        secrets = self.spec.env_file
+        secrets.write_text(f"KITE_ACCESS_TOKEN={token}\n")
+        secrets.chmod(0o600)
+
+    def expire_tokens(self):
+        self.server.call(self.server.rest.expire_tokens)
+
     # ---- processes ----
 
     def start(self, *names):
@@ -178,8 +186,8 @@ class Rig:
     def latch(self):
         return self.read(lambda r: r.latch()).state
 
-    def trades(self):
-        found = self.read(lambda r: r.trades())
+    def trades(self, date=None):
+        found = self.read(lambda r: r.trades(date and date.isoformat()))
         return sorted(
             (t.symbol, t.conf_minute, t.sold, t.sold_value // t.sold, t.bought_value // t.bought)
             for t in found

@@ -1,5 +1,7 @@
 """The runner as a process at a practice exchange: days equal to the backtest, every way to stop, kill and go on."""
 
+import datetime as dt
+
 import pytest
 from runner_rig import DATE, Days, Rig
 
@@ -9,6 +11,7 @@ from engine.live.store import Store
 HELD_MINUTE = 12
 """A position is open at its beginning, on the day of these tests."""
 TWO_HELD_MINUTE = 25
+NEXT_DATE = dt.date(2026, 9, 2)
 ALL_DONE_MINUTE = 60
 """The day's target was reached before; nothing is traded after."""
 
@@ -160,9 +163,7 @@ def test_without_a_login_a_kill_is_latched_and_done_after_the_login(make_rig):
     number = rig.ask("kill", reason="now")
     rig.wait(lambda: rig.latch() == "FLATTENING", why="latched")
     assert rig.broker_net()
-    secrets = rig.spec.env_file
-    secrets.write_text(f"KITE_ACCESS_TOKEN={token}\n")
-    secrets.chmod(0o600)
+    rig.keep_token_in_file(token)
     assert rig.answer(number) == ("done", "proved flat")
     assert not rig.broker_net()
 
@@ -209,3 +210,37 @@ def test_a_feed_that_dies_and_comes_back_costs_no_trade(make_rig, days):
         rig.start(FEED)
     rig.play_to(ALL_DONE_MINUTE)
     assert rig.trades() == days.backtest(DATE)[0]
+
+
+# ---- logins, and days after one another ----
+
+
+def test_a_login_lost_at_midday_is_waited_for_and_nothing_is_lost(make_rig, days):
+    rig = make_rig()
+    rig.keep_token_in_file(rig.env.pop("KITE_ACCESS_TOKEN"))
+    rig.start()
+    rig.play_to(HELD_MINUTE)
+    rig.expire_tokens()
+    rig.wait_phase("login_needed")
+    rig.keep_token_in_file(rig.server.grant_token())
+    rig.wait_phase("trading")
+    rig.play_to(ALL_DONE_MINUTE)
+    assert rig.trades() == days.backtest(DATE)[0]
+    assert {"token_expired", "up"} <= {fact.status for fact in rig.facts("LinkChanged")}
+    assert not rig.facts("Mismatch")
+
+
+def test_the_next_day_begins_clean_after_one_that_was_left_open(make_rig, days):
+    rig = make_rig().start()
+    rig.play_to(HELD_MINUTE)
+    left = rig.open_positions()
+    rig.end(RUNNER)
+    rig.end(FEED)
+    following = make_rig(date=NEXT_DATE).start()
+    following.play_to(ALL_DONE_MINUTE)
+    today = following.trades(NEXT_DATE)
+    assert today
+    assert set(today) <= set(days.backtest(NEXT_DATE)[0])
+    assert not following.facts("Mismatch")
+    booked = following.facts("OutsideFill")
+    assert [fact.position for fact in booked] == [row.position for row in left]
