@@ -23,7 +23,7 @@ CAUSES = {
     "denied": "our own gateway let no such order out",
     "entry_latency": "an entry order, its change or its cancel took effect later on one side",
     "exit_latency": "a stop or an exit took effect, and met its price, later on one side",
-    "stop_refused": "the stop was refused, so the position was bought back",
+    "stop_refused": "the stop was refused or did not come to stand in time, so the position was bought back",
     "partial_fill": "an order filled in parts or not wholly",
     "outage": "prices or the broker's line were away",
     "restart": "the runner was started again",
@@ -95,7 +95,7 @@ class Causes:
             "entry": (self._parts, self._entered_otherwise, self._follows, self._disturbed),
             "stop": (self._follows_own_entry, self._planned_otherwise, self._disturbed, self._follows),
             "exit": (self._left_otherwise, self._disturbed, self._follows_own_entry, self._follows),
-            "decision": (self._follows, self._stood_otherwise, self._disturbed),
+            "decision": (self._follows, self._disturbed, self._stood_otherwise),
         }
         found = next((each for find in finders[case.what] if (each := find(case))), None)
         self.earlier.append(case)
@@ -200,6 +200,13 @@ class Causes:
             words = refused[0].refusals[0] if refused else denied[0].reason if denied else ""
             if words:
                 return "stop_refused", words
+            gone_ns = min((life.asked_ns for life in lives if life.order.leg == "exit"), default=ours.exit_ns)
+            stops = [life for life in lives if life.order.leg == "stop"]
+            if stops and not 0 < stops[0].stood_ns <= gone_ns:
+                return (
+                    "stop_refused",
+                    f"the stop asked for at {_clock(stops[0].asked_ns)} did not stand in time",
+                )
         if {ours.reason, theirs.reason} <= _STOPS and "stop_gap" in {ours.reason, theirs.reason}:
             return "stop_gap", f"ours left by {ours.reason}, the backtest by {theirs.reason}"
         if {ours.reason, theirs.reason} & _DAY_REASONS and self._latches_differ(case):
@@ -243,15 +250,18 @@ class Causes:
                 standing.pop(line.number, None)
                 if line.event in {"placed", "modified", "triggered"}:
                     standing[line.number] = line.symbol
-        if {life.order.symbol for life in ours} == set(standing.values()):
-            return None
+        parted = {life.order.symbol for life in ours} ^ set(standing.values())
         since = case.at_ns - MINUTE_NS * max(made.minute, 1)
-        for life in reversed(self.evidence.lives):
-            if life.order.leg == "entry" and life.refusals and since <= life.refused_ns <= case.at_ns:
+        entries = [
+            each for each in self.evidence.lives if each.order.leg == "entry" and each.order.symbol in parted
+        ]
+        for life in reversed(entries):
+            if life.refusals and since <= life.refused_ns <= case.at_ns:
                 return _refusal(life)
-        for life in self.evidence.lives:
-            slow = life.stood_ns - life.asked_ns >= SECOND_NS or self.latency_ms or life.cancel_asked_ns
-            if life.order.leg == "entry" and slow and life.asked_ns <= case.at_ns:
+        for life in entries:
+            leaving = life.cancel_asked_ns and not 0 < life.ended_ns < case.at_ns
+            slow = life.stood_ns - life.asked_ns >= SECOND_NS or self.latency_ms or leaving
+            if slow and life.asked_ns <= case.at_ns:
                 return "entry_latency", f"{life.order.symbol} was asked for at {_clock(life.asked_ns)}"
         return None
 
