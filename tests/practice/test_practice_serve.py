@@ -36,7 +36,8 @@ def test_a_day_is_served_and_ends(lake, capsys):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"speed": "quick"}, {"match": "luck"}, {"start_at": "nine"}, {"start_at": "08:00"}, {"faults": ["x:p=1"]}],
+    [{"speed": "quick"}, {"match": "luck"}, {"start_at": "nine"}, {"start_at": "08:00"}, {"faults": ["x:p=1"]},
+     {"slippage_percent": "much"}, {"slippage_percent": "0.001"}, {"slippage_percent": "-1"}],
 )  # fmt: skip
 def test_wrong_words_are_one_line_errors(lake, changes):
     with pytest.raises(WorkbenchError) as caught:
