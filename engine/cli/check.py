@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli.options import parse_changes, parse_date
-from engine.cli.show import console, print_json, progress, warn_simulated
+from engine.cli.show import console, print_json, progress, warn_played
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _show(spec: "SessionSpec", results: list["CheckResult"], well: bool) -> None
             Text(result.name), Text(result.state, style=_STYLES[result.state]), Text(_words(result))
         )
     console.print(shown)
-    warn_simulated(spec.simulated)
+    warn_played(spec.simulated)
     failed = [result.name for result in results if result.state == "fail"]
     console.print(
         Text("ready to start", style="bold green")

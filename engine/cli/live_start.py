@@ -11,7 +11,7 @@ import typer
 
 from engine.cli.live_account import meant, processes
 from engine.cli.live_ask import ask, await_answer, say_answer, submit
-from engine.cli.show import console, print_json, warn_simulated
+from engine.cli.show import console, print_json, warn_played
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def run_start(
         "supervised": "running already; its supervisor was missing and is there again",
     }[started.what]
     console.print(started.mode_line, highlight=False, style="bold red" if spec.mode == "live" else "bold")
-    warn_simulated(spec.simulated)
+    warn_played(spec.simulated)
     console.print(
         f"{words}: {spec.params.underlying} of {spec.date}, runner process {started.runner}, {started.phase}",
         highlight=False,

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from engine.cli.live_account import NeverStartedError, meant, processes
-from engine.cli.show import console, print_json, rupees, table, warn_simulated
+from engine.cli.show import console, print_json, rupees, table, warn_played
 from engine.market.prices import paise_to_rupees, to_rupees
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ EXIT_CODES: dict[State, int] = {"well": 0, "not running": 1, "unwell": 2}
 _STYLES = {"ok": "green", "late": "yellow", "bad": "bold white on red", "off": "dim"}
 _STATES = {"well": "bold green", "not running": "bold", "unwell": "bold white on red"}
 _MODES = {"live": "bold white on red", "practice": "bold black on yellow", "paper": "bold black on cyan"}
+BY_STORE = "store"
+"""Who set the latch of an account that never had a session."""
 _NEEDED = ("runner", "supervisor", "watchdog", "feed")
 _LINKS = frozenset({"runner", "feed", "broker", "watchdog", "database"})
 
@@ -74,7 +76,7 @@ def judge(view: "LiveView", alive: "dict[str, Process]", *, flagged: bool) -> tu
     held = [f"position {one.position} is open" for one in view.positions]
     if not alive:
         return ("unwell" if held else "not running"), ["no process lives", *held]
-    if view.phase == "ended" and "runner" not in alive:
+    if view.phase == "ended":
         return ("unwell" if held else "not running"), ["the day is over", *held]
     why = [f"{name} does not run" for name in _NEEDED if name not in alive]
     why += [
@@ -153,16 +155,19 @@ def _show(
         f"  {view.title}  account {places.account}  {view.phase} {view.clock}",
     )
     console.print(head)
-    warn_simulated(view.simulated and view.mode is not None)
+    warn_played(view.simulated and view.mode is not None)
     lights = Text()
     for light in view.lights:
         number = f" {alive[light.name].pid}" if light.name in alive else ""
         lights.append("● ", style=_STYLES[light.condition]).append(f"{light.name}{number} {light.words}   ")
     console.print(lights)
     if view.latch is not None:
+        active = view.latch.state == "ACTIVE"
+        never_set = active and view.latch.who == BY_STORE
+        reason = "" if never_set else f"  {view.latch.reason} (by {view.latch.who})"
         console.print(
-            Text(f"latch {view.latch.state}", style="green" if view.latch.state == "ACTIVE" else "bold red")
-            + Text(f"  {view.latch.reason} (by {view.latch.who})", style="dim")
+            Text(f"latch {view.latch.state}", style="green" if active else "bold red")
+            + Text(reason, style="dim")
         )
     if view.positions:
         console.print(_positions(view))

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 SIMULATED = "SIMULATED PRICES: made by a model, no market traded them"
+PLAYED = "SIMULATED PRICES: made by a model, or of another day played again"
 
 _PIPED_WIDTH = 160
 
@@ -80,6 +81,12 @@ def warn_simulated(simulated: bool) -> None:
     """Say unmistakably that prices were made up."""
     if simulated:
         console.print(Text(f" {SIMULATED} ", style="bold black on yellow"))
+
+
+def warn_played(simulated: bool) -> None:
+    """Say unmistakably that a session's prices are not those of today's market."""
+    if simulated:
+        console.print(Text(f" {PLAYED} ", style="bold black on yellow"))
 
 
 def rupees(amount: Decimal | str) -> str:
