@@ -28,6 +28,7 @@ def main(given=None):
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--kills", type=int, default=50)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--moment", type=float, default=0.1, help="seconds that a moment lasts at least")
     words.add_argument("--kill-times", action="store_true", help="measure the doors of KILL instead")
     words.add_argument("--door", action="append", choices=chaos_doors.DOORS, help="only these doors")
     words.add_argument("--speed", type=float, default=1.0, help="of the doors' day")
@@ -59,7 +60,9 @@ def kills(told, lake, entry, params, folder):
             f"  minute {each.minute:3} {' + '.join(each.victims):22} {each.seconds:5.1f} s{own}", flush=True
         )
 
-    made = chaos_kills.run(lake, entry, params, folder, seed=told.seed, kills=told.kills, progress=progress)
+    made = chaos_kills.run(
+        lake, entry, params, folder, seed=told.seed, kills=told.kills, moment_s=told.moment, progress=progress
+    )
     print(
         f"seed {made.seed}: {made.kills} kills on {entry.date}, {made.restarts} runners, {made.seconds:.0f} s"
     )

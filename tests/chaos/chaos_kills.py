@@ -166,12 +166,14 @@ def blows(kills):
     return made
 
 
-def run(lake, entry, params, folder, *, seed, kills, until=None, progress=None):
+def run(lake, entry, params, folder, *, seed, kills, moment_s=0.1, until=None, progress=None):
     """
     Rehearse a day at speed "max" through so many kills.
 
     Parameters
     ----------
+    moment_s : float
+        How long a moment lasts at least, five to a minute, so that the kills spread over the day.
     until : int, optional
         Minute after which the session is stopped; by its parameters nothing is held then.
     progress : callable, optional
@@ -179,31 +181,22 @@ def run(lake, entry, params, folder, *, seed, kills, until=None, progress=None):
     """
     begun = time.monotonic()
     outcome = backtest_of(lake, entry, params)
-    words = ["--participants", "1", "--no-order-limits"]
+    words = ["--participants", "2", "--no-order-limits"]
     recoveries = []
     with Stage(lake, entry, params, folder, speed="max", words=words, restarts=20) as stage:
         stage.start()
         storm = Storm(stage)
-        for blow in blows(plan(seed, kills, (until or outcome.minutes) - 10)):
-            while stage.exchange.at()[1] < blow[0].minute:
-                if stage.is_over():
-                    break
-                time.sleep(POLL_S)
-            if stage.is_over():
-                storm.problems.append(f"the day was over before minute {blow[0].minute}")
-                break
-            recoveries.append(storm.strike(blow))
-            if progress is not None:
-                progress(recoveries[-1])
-            if not stage.alive():
-                break
-        if not stage.alive() and not stage.is_over():
-            storm.problems.append(f"the session is gone; last words {stage.words()}")
-        elif until is None:
-            wait_for(stage.is_over, DAY_S, "end of the day")
-        else:
-            wait_for(lambda: stage.exchange.at()[1] >= until, DAY_S, f"minute {until}")
-            stage.stop()
+        with stage.exchange.braked(moment_s):
+            _carry_out(
+                stage, storm, blows(plan(seed, kills, (until or outcome.minutes) - 10)), recoveries, progress
+            )
+            if not stage.alive() and not stage.is_over():
+                storm.problems.append(f"the session is gone; last words {stage.words()}")
+            elif until is None:
+                wait_for(stage.is_over, DAY_S, "end of the day")
+            else:
+                wait_for(lambda: stage.exchange.at()[1] >= until, DAY_S, f"minute {until}")
+                stage.stop()
         wrong = stage.audit()
         with stage.reader() as reader:
             latch = reader.latch()
@@ -213,6 +206,20 @@ def run(lake, entry, params, folder, *, seed, kills, until=None, progress=None):
             seed, kills, recoveries, compare_day(ours, backtest_day(outcome)), wrong,
             f"{latch.state} {latch.reason}".strip(), restarts, time.monotonic() - begun, storm.problems,
         )  # fmt: skip
+
+
+def _carry_out(stage, storm, planned, recoveries, progress):
+    for blow in planned:
+        while stage.exchange.at()[1] < blow[0].minute and not stage.is_over():
+            time.sleep(POLL_S)
+        if stage.is_over():
+            storm.problems.append(f"the day was over before minute {blow[0].minute}: give it more time")
+            return
+        recoveries.append(storm.strike(blow))
+        if progress is not None:
+            progress(recoveries[-1])
+        if not stage.alive():
+            return
 
 
 def by_victim(recoveries):

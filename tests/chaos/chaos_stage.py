@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import requests
@@ -99,6 +100,25 @@ class Exchange:
         """Number of the last moment played, and its minute; (0, -1) before any or without an answer."""
         beat = (self.state() or {}).get("beat")
         return (beat["seq"], beat["minute"]) if beat else (0, -1)
+
+    @contextmanager
+    def braked(self, pause_s):
+        """Be the second participant of a day at speed "max": every moment lasts at least so long."""
+        over = threading.Event()
+
+        def follow():
+            while not over.wait(pause_s):
+                with suppress(requests.RequestException):
+                    form = {"name": "brake", "seq": self.at()[0]}
+                    requests.post(f"{self.told['rest_url']}/practice/ack", data=form, timeout=ANSWER_S)
+
+        brake = threading.Thread(target=follow, daemon=True)
+        brake.start()
+        try:
+            yield
+        finally:
+            over.set()
+            brake.join()
 
 
 class Stage:
