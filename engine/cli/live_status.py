@@ -23,7 +23,7 @@ State = Literal["well", "not running", "unwell"]
 EXIT_CODES: dict[State, int] = {"well": 0, "not running": 1, "unwell": 2}
 _STYLES = {"ok": "green", "late": "yellow", "bad": "bold white on red", "off": "dim"}
 _STATES = {"well": "bold green", "not running": "bold", "unwell": "bold white on red"}
-_MODES = {"live": "bold white on red", "practice": "bold black on yellow", "paper": "bold black on cyan"}
+_MODES = {"live": "bold white on red", "practice": "bold white on magenta", "paper": "bold white on blue"}
 BY_STORE = "store"
 """Who set the latch of an account that never had a session."""
 _NEEDED = ("runner", "supervisor", "watchdog", "feed")
@@ -184,12 +184,12 @@ def _positions(view: "LiveView") -> Any:
             one.position, one.symbol, one.units, one.entry_rupees, "-" if one.last is None else to_rupees(one.last),
             to_rupees(one.stop) if one.stop else "none",
             "-" if one.pnl is None else rupees(paise_to_rupees(one.pnl)), "-" if one.r is None else one.r,
-            one.protection or "whole",
+            one.protection or "stop stands",
         )
         for one in view.positions
     ]  # fmt: skip
-    columns = ["position", "symbol", "units", "entry", "last", "stop", "P&L", "R", "stop_covers"]
-    return table("Positions", columns, rows, right={"units", "entry", "last", "stop", "P&L", "R"})
+    columns = ["position", "symbol", "units", "entry", "last", "stop", "P&L", "R", "protection"]
+    return table("Open positions", columns, rows, right={"units", "entry", "last", "stop", "P&L", "R"})
 
 
 def _orders(view: "LiveView") -> Any:
@@ -201,7 +201,7 @@ def _orders(view: "LiveView") -> Any:
         for one in view.orders
     ]  # fmt: skip
     columns = ["position", "leg", "symbol", "side", "filled", "trigger", "limit", "state"]
-    return table("Orders at work", columns, rows, right={"filled", "trigger", "limit"})
+    return table("Working orders", columns, rows, right={"filled", "trigger", "limit"})
 
 
 def _money(view: "LiveView") -> str:
