@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from chaos_stage import POLL_S, Stage, wait_for
@@ -21,6 +22,7 @@ from engine.live.starting import StartError
 DOORS = ("cli", "flag file", "panel", "signal", "dead runner", "fourth death")
 SESSION_OF = {"signal": {"on_sigterm": "flatten"}, "dead runner": {"restarts": 0}}
 FLAT_S = 150.0
+MOMENT_S = 0.02
 
 
 @dataclass
@@ -54,11 +56,9 @@ def knock(stage, door):
         case "dead runner":
             stage.kill(RUNNER)
         case "fourth death":
-            first = stage.beats()[RUNNER].pid
             for _ in range(4):
                 wait_for(lambda: stage.alive().get(RUNNER), 30, "runner")
                 stage.kill(RUNNER)
-            assert first
     return None
 
 
@@ -80,7 +80,7 @@ def is_proved(stage, door, asked):
         return reader.latch().state == "HALTED"
 
 
-def start_again(stage, minutes):
+def start_again(stage, minutes, flow):
     """A new start after the kill: what it says, and what it sends within so many played minutes."""
     stage.stop()
     before = len(stage.books()[0])
@@ -89,7 +89,8 @@ def start_again(stage, minutes):
     except StartError as error:
         return f"refused: {str(error).split(';')[0].rpartition('/')[2]}"
     began = stage.exchange.at()[1]
-    wait_for(lambda: stage.exchange.at()[1] >= began + minutes, 600, f"{minutes} minutes more")
+    with flow():
+        wait_for(lambda: stage.exchange.at()[1] >= began + minutes, 600, f"{minutes} minutes more")
     sent = len(stage.books()[0]) - before
     return f"{started.what}, {sent} orders in {minutes} min"
 
@@ -103,22 +104,30 @@ def reset_trades_again(stage):
         return reader.latch().state == "ACTIVE"
 
 
-def close_by(lake, entry, params, folder, door, *, start_at, speed=1, positions=2, minutes=2):
+def close_by(lake, entry, params, folder, door, *, speed=1, words=(), positions=2, minutes=2):
     """
     Play a day from a time on, wait until so many positions are held, and close by one door.
 
     Parameters
     ----------
-    start_at : str
-        HH:MM, IST.
+    speed : number or "max"
+        At "max" the day stands still from the moment at which the positions are held.
+    words : sequence of str
+        More of `practice serve`: where the day starts and how it is matched.
     minutes : int
         Played minutes for which the session that was started again is watched.
     """
-    words = ["--start-at", start_at, "--match", "quotes"]
+    if speed == "max":
+        words = [*words, "--participants", "2", "--no-order-limits"]
     changes = SESSION_OF.get(door, {})
     with Stage(lake, entry, params, folder, speed=speed, words=words, **changes) as stage:
+
+        def flow():
+            return stage.exchange.braked(MOMENT_S) if speed == "max" else nullcontext()
+
         stage.start()
-        wait_for(lambda: stage.held() >= positions, 1200, f"{positions} positions by {door}")
+        with flow():
+            wait_for(lambda: stage.held() >= positions, 1200, f"{positions} positions by {door}")
         held = stage.held()
         live = sum(order["status"] in {"OPEN", "TRIGGER PENDING"} for order in stage.books()[0])
         began = time.monotonic()
@@ -136,7 +145,7 @@ def close_by(lake, entry, params, folder, door, *, start_at, speed=1, positions=
         wrong = stage.audit()
         with stage.reader() as reader:
             latch = reader.latch().state
-        again = start_again(stage, minutes)
+        again = start_again(stage, minutes, flow)
         wrong += stage.audit(flat=door != "signal")
         if door != "signal" and not reset_trades_again(stage):
             wrong.append("a reset does not set the latch back")

@@ -1,0 +1,55 @@
+"""Real processes killed amid a rehearsal; in full length: `python tests/chaos/chaos.py --help`."""
+
+import datetime as dt
+
+import chaos_doors
+import chaos_kills
+import pytest
+
+from engine.history.lake import Lake
+from engine.history.simulate import ensure_simulated
+from engine.params import load_params
+
+DATE = dt.date(2026, 9, 3)
+PARAMS = load_params("swing_break", strikes_each_side=5, min_vwap_premium_percent=-10)
+SEED = 12  # one kill each of feed, runner, supervisor and exchange, the last while the session still recovers
+FLAT_WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory):
+    lake = Lake(tmp_path_factory.mktemp("chaos"))
+    ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=5)
+    return lake, lake.select("NIFTY", DATE, DATE)[0]
+
+
+def test_killed_processes_come_back_and_trade_as_if_nothing_had_been(day, tmp_path):
+    hour = PARAMS.replace(entry_end_time=dt.time(9, 55), forced_exit_time=dt.time(10, 0))
+    made = chaos_kills.run(*day, hour, tmp_path, seed=SEED, kills=5, moment_s=0.02, until=50)
+    assert made.problems == []
+    assert made.wrong == []
+    assert made.same, made.trade_differences
+    assert made.comparison.trades == 4
+    killed = {name for each in made.recoveries for name in each.victims}
+    assert killed >= {"runner", "feed", "exchange", "supervisor"}
+    print([(each.victims, round(each.own_s, 1)) for each in made.recoveries])
+
+
+@pytest.mark.parametrize("door", ["panel", "dead runner"])
+def test_kill_closes_everything_and_nothing_is_traded_before_a_reset(day, tmp_path, door):
+    made = chaos_doors.close_by(*day, PARAMS, tmp_path, door, speed="max", minutes=3)
+    assert made.wrong == []
+    assert made.positions >= 2
+    assert made.orders >= 2
+    assert made.flat_s < FLAT_WITHIN_S
+    assert made.latch in {"HALTED", "FLATTENING"}
+    assert made.again.startswith(("started, 0 orders", "refused"))
+    print(door, round(made.flat_s, 2), round(made.proved_s, 2), made.again)
+
+
+def test_a_seed_is_one_list_of_kills_and_every_process_has_its_turn():
+    assert chaos_kills.plan(1, 50, 300) == chaos_kills.plan(1, 50, 300)
+    assert chaos_kills.plan(1, 50, 300) != chaos_kills.plan(2, 50, 300)
+    assert {kill.victim for kill in chaos_kills.plan(1, 50, 300)} == set(chaos_kills.VICTIMS)
+    for one, other in zip(plan := chaos_kills.plan(1, 50, 300), plan[1:], strict=False):
+        assert not (other.follows and {one.victim, other.victim} == {"runner", "supervisor"})
