@@ -141,7 +141,7 @@ class Causes:
         if any(line.event == "rejected" and line.ns <= row.entry_ns for line in of_swing):
             return "refused_late", "the backtest's entry was refused: its trigger was reached"
         for life in self._filled_entries(row):
-            before = [at for at in life.changes_asked if at <= life.first_fill_ns]
+            before = [at for at in life.changes_asked if at < life.first_fill_ns + SECOND_NS]  # whole seconds
             gone = [line for line in of_swing if line.event == "cancelled" and line.ns <= row.entry_ns]
             if before and (gone or not of_swing):
                 return (
