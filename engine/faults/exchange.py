@@ -329,6 +329,14 @@ class Exchange:
                     net[symbol] = net.get(symbol, 0) + sign * deal.quantity
         return [PositionReport(symbol, "MIS", units, Decimal(0)) for symbol, units in net.items()]
 
+    def unseen(self, now_s: float) -> dict[str, int]:
+        """Units sold by orders that no book shows yet: nobody can know of them."""
+        units: dict[str, int] = {}
+        for order in self.orders.values():
+            if order.visible_s > now_s and order.request.side == "SELL":
+                units[order.request.symbol] = units.get(order.request.symbol, 0) + order.filled
+        return units
+
     def second_ns(self, at_s: float) -> int:
         """A moment as the broker tells it: whole seconds, ns UTC."""
         return self._start_ns + int(at_s) * NS

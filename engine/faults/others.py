@@ -40,7 +40,8 @@ class Others:
             for _ in range(3):
                 self._world.later(draw.uniform(300, day), self._flatten_one)
         if draw.random() < 0.25:
-            self._world.later(draw.uniform(200, day), self._kill)
+            cut = world.weather.first("network") or world.weather.first("login")
+            self._world.later(cut + 2 if cut and draw.random() < 0.6 else draw.uniform(200, day), self._kill)
         if draw.random() < 0.2:
             self._world.later(draw.uniform(30, day), self._second_runner)
         if draw.random() < 0.2:

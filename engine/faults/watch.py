@@ -178,7 +178,9 @@ class Watch:
                     "an order is over only when it is",
                     f"{held.tag} is {mine.status or mine.state} in the log and {held.status} at the exchange",
                 )
-        for symbol, net in exchange.ours.items():
+        unseen = exchange.unseen(now)
+        for symbol, ours in exchange.ours.items():
+            net = ours + unseen.get(symbol, 0)
             short = -(net + min(max(exchange.others[symbol], 0), max(-net, 0)))
             self._judge_cover(symbol, short, passed)
             over = self._surplus.get(symbol, 0.0) + passed if net > 0 else 0.0

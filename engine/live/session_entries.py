@@ -21,6 +21,9 @@ CYCLES_PER_CONTRACT = 2
 CYCLES_IN_ALL = 5
 """An order placed anew within 30 s of its withdrawal is one cycle; counted over 5 min. Swing-break rules 5.4."""
 
+OVERDUE_NS = 45_000_000_000
+"""A change or withdrawal without an outcome for so long, e.g. as one slice of it was rejected, is asked for anew."""
+
 RETRY_NS = 2_000_000_000
 """A refused withdrawal is asked for again after 2 s."""
 
@@ -53,8 +56,9 @@ def withdraw(state: SessionState, entry: Entry) -> None:
 
 
 def retry(state: SessionState) -> None:
-    """Ask again for what was refused and is still wanted."""
+    """Ask again for what was refused, or has found no outcome, and is still wanted."""
     for kind, slot in enumerate(state.slots):
+        _overdue(state, slot)
         if not state.may_enter and slot.entry is not None:
             slot.wish = no_order()
         pursue(state, slot, kind)
@@ -80,17 +84,26 @@ def pursue(state: SessionState, slot: Slot, kind: int) -> None:
         _place(state, slot, kind, wish)
     elif entry is not None and action == MODIFY and not entry.filled and entry.modifications < MODIFICATIONS:
         slot.wish = None
-        entry.request = "modify"
+        entry.request, entry.asked_ns = "modify", state.now_ns
         entry.asked = wish
         entry.modifications += 1
         state.outbox.append(ModifyEntry(position=entry.position, **_numbers(state, wish)))
     elif entry is not None:
         if action == CANCEL:
             slot.wish = None
-        entry.request = "cancel"
+        entry.request, entry.asked_ns = "cancel", state.now_ns
         entry.withdrawing = True
         reason = "not wanted" if action == CANCEL else "another order is wanted"
         state.outbox.append(CancelOrder(entry.position, "entry", reason))
+
+
+def _overdue(state: SessionState, slot: Slot) -> None:
+    entry = slot.entry
+    if entry is None or entry.request not in {"modify", "cancel"}:
+        return
+    entry.asked_ns = entry.asked_ns or state.now_ns
+    if state.now_ns - entry.asked_ns >= OVERDUE_NS:
+        refused(state, entry, RequestRefused(entry.position, "entry", entry.request, "no outcome"))  # type: ignore[arg-type]
 
 
 def updated(state: SessionState, entry: Entry, event: OrderUpdate) -> None:

@@ -17,6 +17,9 @@ from engine.strategy.candidates import drop
 RETRY_NS = 1_000_000_000
 """A refused exit is asked for again after 1 s."""
 
+TIDY_NS = 5_000_000_000
+"""What is left of a position that is flat is taken away again after 5 s, until it is gone."""
+
 IN_DOUBT_NS = 10_000_000_000
 """A stop that has been asked for and is not known to stand after 10 s is not waited for: the position goes."""
 
@@ -67,6 +70,7 @@ def _bought(state: SessionState, short: Short, event: Trade) -> None:
     short.closed_by = EXIT_REASONS[STOP] if own_stop else short.exit_reason or OUTSIDE
     excess = short.bought - max(short.sold, short.told)
     if excess > 0:
+        short.tidied_ns = state.now_ns
         state.outbox.append(TakeBack(short.position))
         state.outbox.append(Alert("error", f"{_symbol(state, short)}: bought {excess} units too many"))
 
@@ -88,6 +92,7 @@ def closing_updated(state: SessionState, event: OrderUpdate) -> None:
         return
     if event.leg == "exit":
         short.exit_told = max(short.exit_told, event.filled)
+        short.exit_covers = 0 if event.status == "ended" else event.quantity
         if event.status == "ended" and short.units:
             _ask_exit_again(state, short)
         return
@@ -159,7 +164,10 @@ def exit_all(state: SessionState, reason: str) -> None:
 
 
 def watch(state: SessionState) -> None:
-    """What time brings: the forced exit, a stop that triggered and does not fill, an exit that has ended."""
+    """What time brings: the forced exit, a stop that triggered and does not fill, what is left of the flat ones."""
+    for short in state.shorts.values():
+        if not short.units:
+            _tidy(state, short)
     for short in state.open:
         if state.now_ns >= state.plan.exit_ns:
             exit_position(state, short, EXIT_REASONS[TIME_EXIT])
@@ -171,6 +179,21 @@ def watch(state: SessionState) -> None:
         if short.stop_request and state.now_ns - short.stop_asked_ns >= IN_DOUBT_NS:
             _doubted(state, short)
         protect(state, short)
+
+
+def _tidy(state: SessionState, short: Short) -> None:
+    """Nothing may stand over a position that is flat, and nothing may be held the other way round."""
+    if state.now_ns - short.tidied_ns < TIDY_NS:
+        return
+    asked = len(state.outbox)
+    if short.bought > max(short.sold, short.told):
+        state.outbox.append(TakeBack(short.position))
+    if short.stop_covers > max(short.stop_told, short.bought - short.bought_by_exit):
+        state.outbox.append(CancelOrder(short.position, "stop", "flat"))
+    if short.exit_covers > max(short.exit_told, short.bought_by_exit):
+        state.outbox.append(CancelOrder(short.position, "exit", "flat"))
+    if len(state.outbox) > asked:
+        short.tidied_ns = state.now_ns
 
 
 def _doubted(state: SessionState, short: Short) -> None:
@@ -210,6 +233,7 @@ def _sold_more(state: SessionState, entry: Entry, at_ns: int) -> Short:
 
 def _close(state: SessionState, short: Short, at_ns: int) -> None:
     """Book the round trip and take away what still stands of it."""
+    short.tidied_ns = state.now_ns
     if short.stop_covers and short.stop_told < short.stop_covers and short.closed_by != EXIT_REASONS[STOP]:
         state.outbox.append(CancelOrder(short.position, "stop", "flat"))
     elif short.exit_asked and short.closed_by == EXIT_REASONS[STOP]:

@@ -268,10 +268,9 @@ class _Rebuilding:
         ]  # a sale takes back what was bought too many
         short.exit_told = sum(order.filled for order in exits)
         short.exit_reason = self.exits.get(short.position, "")
-        standing = sum(order.quantity for order in exits if order.open)
-        short.exit_asked = (
-            standing + sum(order.filled for order in exits if not order.open) if standing else 0
-        )
+        short.exit_covers = sum(order.quantity for order in exits if order.open and order.order_id)
+        short.tidied_ns = 0
+        short.exit_asked = 0  # whoever pursued it is gone: it is asked for again, and finds what stands
         short.exit_retry_ns = 0
         if self.log.latch.state == "FLATTENING":
             short.must_go = short.must_go or "kill"

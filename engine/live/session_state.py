@@ -116,6 +116,7 @@ class Entry:
     request: str = "place"
     withdrawing: bool = False
     modifications: int = 0
+    asked_ns: int = 0  # when the request on its way was made; 0 = by an earlier process
     refused_ns: int = 0
     filled: int = 0  # units, as told
     ended: bool = False
@@ -162,8 +163,10 @@ class Short:
     must_go: str = ""  # why it may not stay, known when it was opened
     exit_reason: str = ""  # why it is being bought back
     exit_told: int = 0  # units bought by the exit, as told
+    exit_covers: int = 0  # units of the exit that stands, filled ones included; 0 = none stands
     exit_asked: int = 0  # units that the exit shall have bought in all; 0 = it has to be asked for again
     exit_retry_ns: int = 0  # not again before this
+    tidied_ns: int = 0  # when what is left of it was last asked away
     closed_by: str = ""  # reason of the last trade that bought
 
     @property

@@ -4,7 +4,7 @@ import pytest
 
 from engine.faults import line
 from engine.faults.world import play
-from engine.live import session_positions, wire
+from engine.live import reconcile, session_positions, wire
 from engine.live.brokers.base import BrokerError, BrokerUnknown
 from engine.live.events import OrderUpdated
 from engine.live.session_intents import PlaceStop, ReplaceStop
@@ -22,7 +22,7 @@ def found():
 
 
 def test_a_stop_that_is_not_placed_after_a_partial_fill_is_found(monkeypatch):
-    protect, watch = session_positions.protect, session_positions.watch
+    protect = session_positions.protect
 
     def forgetful(state, short):
         before = len(state.outbox)
@@ -36,7 +36,6 @@ def test_a_stop_that_is_not_placed_after_a_partial_fill_is_found(monkeypatch):
 
     monkeypatch.setattr(session_positions, "protect", forgetful)
     assert found() == "a short has its stop"
-    monkeypatch.setattr(session_positions, "watch", watch)
 
 
 def test_a_blind_resend_is_found(monkeypatch):
@@ -72,18 +71,17 @@ def test_a_cancel_that_is_taken_for_final_is_found(monkeypatch):
 
 
 def test_a_failed_fetch_that_is_taken_for_flat_is_found(monkeypatch):
-    def never_fails(read):
-        async def shown(self):
-            try:
-                return await read(self)
-            except BrokerError:
-                return []
+    proves_flat = reconcile.Reconciler.proves_flat
 
-        return shown
+    async def gullible(self):
+        try:
+            await self._trader.gateway.wire.look()
+        except BrokerError:
+            return True
+        return await proves_flat(self)
 
-    for name in ("orders", "trades", "positions"):
-        monkeypatch.setattr(line.Line, name, never_fails(getattr(line.Line, name)))
-    assert found() is not None
+    monkeypatch.setattr(reconcile.Reconciler, "proves_flat", gullible)
+    assert found() == "flat is proved by the broker"
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,8 @@ class LoggedExchange(Exchange):
                 self.write(e.StopPlanned(position=intent.position, trigger=intent.trigger, limit=intent.limit,
                                          quantity=intent.quantity, reason="fill"))  # fmt: skip
                 self.prepare(intent, "stop", trigger=intent.trigger, limit=intent.limit)
+            case ExitPosition() if f"exit{intent.position}" in replay(self.events).orders:
+                pass  # asked for again after a restart: what stands is not joined by another
             case ExitPosition():
                 self.prepare(intent, "exit", order_type="LIMIT", limit=9999, reason=intent.reason)
             case Record():

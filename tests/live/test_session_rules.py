@@ -248,6 +248,7 @@ def test_an_exit_that_ends_unfilled_is_asked_for_again_until_flat():
     assert again.quantity == 400
     assert of(desk.trade("exit", 400, 2310), CancelOrder) == [CancelOrder(1, "stop", "flat")]
     assert desk.state.trades[1].reason == "flatten"
+    desk.update("stop", "ended", trigger=2400, limit=2460)
     assert desk.wait(60) == ()
 
 
@@ -322,6 +323,40 @@ def test_a_stop_that_does_not_grow_in_time_is_not_waited_for():
     assert of(desk.trade("entry", 325, 2259), ReplaceStop)
     (exit_,) = of(desk.wait(11), ExitPosition)
     assert exit_.quantity == 650
+
+
+def test_a_stop_that_appears_over_a_flat_position_is_taken_away_until_it_is_gone():
+    desk = Desk()
+    desk.enter()
+    desk.wait(11)
+    desk.trade("exit", 650, 2300)
+    desk.wait(6)
+    desk.update("stop", "stands", trigger=2400, limit=2460)
+    assert of(desk.wait(1), CancelOrder) == [CancelOrder(1, "stop", "flat")]
+    assert of(desk.wait(1), CancelOrder) == []
+    assert of(desk.wait(5), CancelOrder) == [CancelOrder(1, "stop", "flat")]
+    desk.update("stop", "ended", trigger=2400, limit=2460)
+    assert of(desk.wait(10), CancelOrder) == []
+
+
+def test_a_surplus_is_asked_back_until_it_is_sold():
+    desk = Desk()
+    desk.protected()
+    desk.trade("stop", 650, 2440)
+    desk.update("stop", "ended", filled=650, trigger=2400, limit=2460)
+    desk.trade("exit", 650, 2400)
+    assert of(desk.wait(6), TakeBack) == [TakeBack(1)]
+    desk.tell(Trade("T9", 1, "exit", 650, 2380, desk.ns, reversal=True))
+    assert of(desk.wait(6), TakeBack) == []
+
+
+def test_a_withdrawal_without_an_outcome_is_asked_for_again():
+    desk = Desk()
+    desk.update("entry", "stands")
+    assert of(desk.tell(Command("pause", "test")), CancelOrder)
+    assert desk.wait(40) == ()
+    (again,) = of([*desk.wait(10), *desk.wait(3)], CancelOrder)
+    assert again.leg == "entry"
 
 
 def test_a_triggered_stop_that_does_not_fill_goes_to_market():
