@@ -4,7 +4,6 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -97,6 +96,7 @@ def session_spec(
 
     Without a day it is today's, or the one that the practice exchange at `root` plays.
     """
+    from engine.live.feeds.played import played_options
     from engine.live.spec import make_spec
     from engine.market.clock import IST
     from engine.params import project_folder
@@ -106,8 +106,7 @@ def session_spec(
     options: dict[str, str | float | bool] = {}
     if params.feed == "practice" and root:
         root = root.rstrip("/")
-        played, speed = _day_played(root)
-        options = {"rest_url": root, "ticker_url": root.replace("http", "ws", 1), "speed": speed}
+        played, options = played_options(root)
         date = date if day else played
     if params.mode == "live" and account is None:
         account = _account_of_login(root)
@@ -119,17 +118,6 @@ def session_spec(
         broker_root=root,
         feed_options=options,
     )
-
-
-def _day_played(root: str) -> tuple[dt.date, str | float]:
-    """Which day a practice exchange plays, and how fast."""
-    try:
-        told = httpx.get(f"{root}/practice/state", timeout=5.0).raise_for_status().json()
-        return dt.date.fromisoformat(told["date"]), told["speed"]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise WorkbenchError(
-            f"no practice exchange answers at {root} ({type(error).__name__}); start one: workbench practice serve"
-        ) from error
 
 
 def _account_of_login(root: str | None) -> str:

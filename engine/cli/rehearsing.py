@@ -11,12 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.cli.options import open_lake, read_params
 from engine.cli.show import console, notes, print_json, rupees, table, warn_simulated
+from engine.desk.parity_causes import CAUSES
 from engine.market.prices import paise_to_rupees
 
 if TYPE_CHECKING:
     from engine.cli.rehearsal import Rehearsal
     from engine.cli.rehearsal_processes import Look
 
+WHAT = {"only_ours": "only in the session", "only_theirs": "only in the backtest"}
 DIFFERENCES_TO_TELL = 20
 """Differences told one by one; the rest as a count."""
 
@@ -143,16 +145,19 @@ def tell(made: "Rehearsal") -> None:
 def _tell_differences(made: "Rehearsal") -> None:
     found = made.comparison
     console.print()
-    console.print(
-        table(
-            "Differences",
-            ["what", "which", "cause", "session", "backtest", "evidence"],
-            [
-                (each.what.replace("_", " "), each.key, each.cause, each.ours, each.theirs, each.detail)
-                for each in found.differences[:DIFFERENCES_TO_TELL]
-            ],
-        )
-    )
+    console.print("Differences", style="bold")
+    for each in found.differences[:DIFFERENCES_TO_TELL]:
+        detail = f": {each.detail}" if each.detail else ""
+        console.print(f"{WHAT.get(each.what, each.what)}  {each.key}", highlight=False, soft_wrap=True)
+        for name, words in (
+            ("session", each.ours),
+            ("backtest", each.theirs),
+            ("cause", each.cause + detail),
+        ):
+            if words:
+                console.print(f"    {name:9} {words}", highlight=False, markup=False, soft_wrap=True)
     if len(found.differences) > DIFFERENCES_TO_TELL:
         console.print(f"and {len(found.differences) - DIFFERENCES_TO_TELL} more; --json tells all")
-    console.print("causes: " + ", ".join(f"{cause} {count}" for cause, count in found.causes.items()))
+    console.print("causes:")
+    for cause, count in found.causes.items():
+        console.print(f"    {count} x {cause}: {CAUSES[cause]}", highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ session hangs on the kernel it was started from.
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.desk.live_view import seconds
 from engine.desk.notebook import Date
 from engine.errors import WorkbenchError
+from engine.live.feeds.played import NoExchangeError, doors_of, played_options
 from engine.live.places import Places
 from engine.live.preflight import CheckResult
 from engine.live.processes import find_all, session_commands
@@ -50,7 +52,7 @@ class LiveSessionNotebook(_LiveNotebook):
     strategy_changes : dict
         The same for the strategy's file.
     date : date or None
-        Trading day; None is today in India.
+        Trading day; None is today in India, or the day that the practice exchange plays.
     account : str or None
         The user's id at the broker, for mode live only.
     confirmation : str or None
@@ -58,7 +60,7 @@ class LiveSessionNotebook(_LiveNotebook):
     practice_exchange : str or None
         Address of a practice exchange, e.g. "http://127.0.0.1:8100", as `workbench practice serve` tells it.
     feed_options : dict
-        Of the feed: {"speed": 60} where the day is played faster.
+        Of the feed, beside what the practice exchange tells itself.
     """
 
     session: str
@@ -85,10 +87,14 @@ class LiveSessionNotebook(_LiveNotebook):
         if self.strategy_changes:
             given["strategy_changes"] = {**given.get("strategy_changes", {}), **self.strategy_changes}
         root = self.practice_exchange.rstrip("/") if self.practice_exchange else None
-        served = {"rest_url": root, "ticker_url": root.replace("http", "ws", 1)} if root else {}
+        params = load_session_params(self.session, **given)
+        date, served = dt.datetime.now(IST).date(), doors_of(root) if root else {}
+        if params.feed == "practice" and root:
+            with suppress(NoExchangeError):  # the pre-flight tells it, with all that is missing
+                date, served = played_options(root)
         return make_spec(
-            load_session_params(self.session, **given),
-            date=self.date or dt.datetime.now(IST).date(),
+            params,
+            date=self.date or date,
             data_folder=self.folder,
             account=self.account,
             broker_root=root,
