@@ -14,7 +14,6 @@ from engine.live.session_state import MINUTE_NS, SessionState
 from engine.strategy.closed_minute import take_minute
 from engine.strategy.swing_break import NOBODY, close_minute
 
-
 UNBOOKED_NS = 5_000_000_000
 """A fill whose price is not told for so long is valued at the last price after all."""
 

@@ -24,6 +24,7 @@ from engine.live.session_inputs import BarsClosed, Command, Input, LatchKnown, T
 from engine.live.session_intents import Alert, Intent, Record
 from engine.live.session_restart import rebuild
 from engine.live.session_state import Plan, SessionState, new_state
+from engine.live.state import STRICTNESS
 from engine.live.store import Store
 from engine.live.store_errors import StoreError
 from engine.live.telling import inputs_of
@@ -40,6 +41,7 @@ class TraderRules:
 
     exit_within_s: float = 60  # one ladder of an exit; then the session asks again
     recover_within_s: float = 60
+    adopt_within_s: float = 2  # before a KILL
 
 
 class Trader:
@@ -241,8 +243,9 @@ class Trader:
         bool
             Whether the broker proved it within the time; the latch stays, so call again.
         """
-        self.tell(Command("kill", who, reason))
         deadline = self.clock.monotonic_ns() + round(within_s * 1e9)
+        await self._adopt_first(reason, who)
+        self.tell(Command("kill", who, reason))
         while True:
             rest = (deadline - self.clock.monotonic_ns()) / 1e9
             await self.gateway.flatten("kill", max(rest, 1))
@@ -252,6 +255,17 @@ class Trader:
             if self.clock.monotonic_ns() >= deadline:
                 return False
             await self.clock.sleep_ns(round(self.gateway.rules.poll_s * 1e9))
+
+    async def _adopt_first(self, reason: str, who: str) -> None:
+        """Take in what a person has just closed by hand, or it would be bought back twice; no entry meanwhile."""
+        if not self.held():
+            return
+        if self.store.latch().strictness < STRICTNESS["HALTED"]:
+            with suppress(StoreError):  # while nothing can be written the latch reads HALTED anyway
+                self.store.set_latch("HALTED", reason, who)
+            self.tell_new()
+        with suppress(TimeoutError):  # a broker that does not answer must not hold up a KILL
+            await asyncio.wait_for(self.proves_flat(), self.rules.adopt_within_s)
 
     async def proves_flat(self) -> bool:
         """Whether orders, trades and positions of the broker all show that nothing of ours is left."""
