@@ -17,6 +17,7 @@ from pathlib import Path
 import chaos_doors
 import chaos_kills
 
+from engine.cli.rehearsal_processes import pace
 from engine.desk.parity import CAUSES
 from engine.history.lake import Lake
 from engine.params import load_params, project_folder
@@ -31,13 +32,14 @@ def main(given=None):
     words.add_argument("--moment", type=float, default=0.1, help="seconds that a moment lasts at least")
     words.add_argument("--kill-times", action="store_true", help="measure the doors of KILL instead")
     words.add_argument("--door", action="append", choices=chaos_doors.DOORS, help="only these doors")
-    words.add_argument("--speed", type=float, default=1.0, help="of the doors' day")
+    words.add_argument("--speed", help="max or a number; default max, for the doors 1")
     words.add_argument("--start-at", default=DOOR_TIME, help="of the doors' day, IST")
     words.add_argument("--date", help=f"a stored day of NIFTY; {DAY}, for the doors {DOOR_DAY}")
     words.add_argument(
         "--folder", type=Path, help="kept; else a temporary one, kept where something is wrong"
     )
     told = words.parse_args(given)
+    told.speed = pace(told.speed or ("1" if told.kill_times else "max"))
     lake = Lake(project_folder() / "data")
     date = dt.date.fromisoformat(told.date or (DOOR_DAY if told.kill_times else DAY))
     entry = lake.select("NIFTY", date, date)[0]
@@ -61,7 +63,15 @@ def kills(told, lake, entry, params, folder):
         )
 
     made = chaos_kills.run(
-        lake, entry, params, folder, seed=told.seed, kills=told.kills, moment_s=told.moment, progress=progress
+        lake,
+        entry,
+        params,
+        folder,
+        seed=told.seed,
+        kills=told.kills,
+        speed=told.speed,
+        moment_s=told.moment,
+        progress=progress,
     )
     print(
         f"seed {made.seed}: {made.kills} kills on {entry.date}, {made.restarts} runners, {made.seconds:.0f} s"
@@ -103,8 +113,8 @@ def doors(told, lake, entry, params, folder):
             params,
             folder / door.replace(" ", "-"),
             door,
-            start_at=told.start_at,
             speed=told.speed,
+            words=["--start-at", told.start_at, "--match", "quotes"],
         )
         print(
             f"{door:14} {made.positions:4} {made.orders:6} {made.flat_s:7.2f} {made.proved_s:9.2f}  {made.latch:10}  "

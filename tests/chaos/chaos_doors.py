@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from chaos_stage import POLL_S, Stage, wait_for
 
 from engine.errors import WorkbenchError
-from engine.live.processes import RUNNER, WATCHDOG
+from engine.live.processes import RUNNER, SUPERVISOR, WATCHDOG
 from engine.live.reader import submit_command
 from engine.live.starting import StartError
 
-DOORS = ("cli", "flag file", "panel", "signal", "dead runner", "fourth death")
+DOORS = ("cli", "flag file", "panel", "signal", "dead runner", "fourth death", "nobody left")
+WATCHDOGS = DOORS[4:]
 SESSION_OF = {"signal": {"on_sigterm": "flatten"}, "dead runner": {"restarts": 0}}
 FLAT_S = 150.0
 MOMENT_S = 0.02
@@ -55,6 +56,9 @@ def knock(stage, door):
             stage.alive()[RUNNER].signal(signal.SIGTERM)
         case "dead runner":
             stage.kill(RUNNER)
+        case "nobody left":
+            stage.kill(SUPERVISOR)
+            stage.kill(RUNNER)
         case "fourth death":
             for _ in range(4):
                 wait_for(lambda: stage.alive().get(RUNNER), 30, "runner")
@@ -73,7 +77,7 @@ def is_proved(stage, door, asked):
             return reader.command(asked).state == "done"
     if door == "signal":  # a stop: the runner ends when all is closed and proved
         return RUNNER not in stage.alive()
-    if door in {"dead runner", "fourth death"}:
+    if door in WATCHDOGS:
         beat = stage.beats().get(WATCHDOG)
         return beat is not None and json.loads(beat.status).get("phase") == "closed"
     with stage.reader() as reader:

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from chaos_stage import EXCHANGE, POLL_S, Stage, StageError, wait_for
@@ -166,14 +167,16 @@ def blows(kills):
     return made
 
 
-def run(lake, entry, params, folder, *, seed, kills, moment_s=0.1, until=None, progress=None):
+def run(lake, entry, params, folder, *, seed, kills, speed="max", moment_s=0.1, until=None, progress=None):
     """
-    Rehearse a day at speed "max" through so many kills.
+    Rehearse a day through so many kills.
 
     Parameters
     ----------
+    speed : "max" or number
+        At "max" the market waits for the session, so its trades must be the backtest's; at a number it does not.
     moment_s : float
-        How long a moment lasts at least, five to a minute, so that the kills spread over the day.
+        At "max": how long a moment lasts at least, five to a minute, so that the kills spread over the day.
     until : int, optional
         Minute after which the session is stopped; by its parameters nothing is held then.
     progress : callable, optional
@@ -181,12 +184,12 @@ def run(lake, entry, params, folder, *, seed, kills, moment_s=0.1, until=None, p
     """
     begun = time.monotonic()
     outcome = backtest_of(lake, entry, params)
-    words = ["--participants", "2", "--no-order-limits"]
+    words = ["--participants", "2", "--no-order-limits"] if speed == "max" else []
     recoveries = []
-    with Stage(lake, entry, params, folder, speed="max", words=words, restarts=20) as stage:
+    with Stage(lake, entry, params, folder, speed=speed, words=words, restarts=20) as stage:
         stage.start()
         storm = Storm(stage)
-        with stage.exchange.braked(moment_s):
+        with stage.exchange.braked(moment_s) if speed == "max" else nullcontext():
             _carry_out(
                 stage, storm, blows(plan(seed, kills, (until or outcome.minutes) - 10)), recoveries, progress
             )
