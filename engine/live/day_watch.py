@@ -1,7 +1,7 @@
-"""What time brings to a live day: the wall clock's minutes, a silent feed, lost pushes, a lost login, comparisons.
+"""What time brings to a live day: the wall clock's minutes, a silent feed, a lost login, a full disk, comparisons.
 
 Each duty is a task of its own, so that none waits for another: candles that do not come hold up neither the forced
-exit nor the day's loss limit. Faults 21, 32 and 33 of the reference `reliability`.
+exit nor the day's loss limit. Faults 21, 30, 32 and 33 of the reference `reliability`.
 """
 
 import asyncio
@@ -13,10 +13,12 @@ from engine.history.bars import GRACE_NS
 from engine.live.brokers.base import BrokerError
 from engine.live.clocks import NS_PER_SECOND
 from engine.live.day_time import DayTime
+from engine.live.events import LinkChanged
 from engine.live.feed_link import Condition
 from engine.live.minute_closing import CANDLES_WAIT_NS, MinuteClosing
 from engine.live.session_inputs import FeedStatus, Timer
 from engine.live.session_state import MINUTE_NS
+from engine.live.store_errors import StoreError
 
 if TYPE_CHECKING:
     from engine.live.live_day import LiveDay
@@ -86,6 +88,26 @@ class DayWatch:
                 await self.mend_login()
             elif (day.store.state.open_orders or day.trader.held()) and not await day.trader.look():
                 self._doubt.set()
+
+    async def guard_disk(self) -> None:
+        """While the log cannot be written: say so, and try until it can, so that what was journalled is in it."""
+        day = self._day
+        told = False
+        while True:
+            await asyncio.sleep(BOOK_S)
+            failure = day.store.failure
+            fails = failure is not None or day.store.journalled > 0
+            if not fails and not told:
+                continue
+            if not told:
+                day.tell_link("disk", "log", "down", str(failure))
+            told = True
+            try:  # is it the first to be taken, all that was journalled goes with it
+                day.store.append(LinkChanged(link="disk", name="log", status="up", detail="written again"))
+                told = False
+            except StoreError as error:
+                if error.failure == "lost_lease":
+                    raise
 
     async def reconcile(self) -> None:
         """Compare broker and log: every so often, and soon after a feed or a broker was away (fault 34)."""

@@ -48,6 +48,20 @@ RETRY_S = 1.0
 log = structlog.get_logger("runner")
 
 
+class Outlet:
+    """Where this process's own log goes; a full disk costs the line, never the day."""
+
+    def write(self, text: str) -> None:
+        """Write."""
+        with suppress(OSError):
+            sys.stdout.write(text)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with suppress(OSError):
+            sys.stdout.flush()
+
+
 class _Clock:
     """The clock that is in force, for the store, which is opened before the feed is heard."""
 
@@ -144,7 +158,9 @@ class Runner:
             self.has_begun = True
             status.phase = "trading"
             watch = day.watch
-            duties = (watch.watch(), watch.close_minutes(), watch.read_books(), watch.reconcile())
+            duties = (
+                watch.watch(), watch.close_minutes(), watch.read_books(), watch.reconcile(), watch.guard_disk(),
+            )  # fmt: skip
             tasks += [self._task(duty) for duty in duties]
             over = asyncio.create_task(day.over.wait())
             tasks.append(over)
@@ -284,7 +300,8 @@ def main(arguments: list[str] | None = None) -> int:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
-        ]
+        ],
+        logger_factory=structlog.PrintLoggerFactory(Outlet()),  # type: ignore[arg-type]
     )
     if len(given) != 1:
         log.error("usage: python -m engine.live.runner SPEC")

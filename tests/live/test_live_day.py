@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from engine.live.day_watch import DayWatch
 from engine.live.minute_closing import CANDLES_WAIT_NS, MinuteClosing
 from engine.live.minutes import Minutes
 from engine.live.old_days import settle_earlier_days
+from engine.live.runner import Outlet
 from engine.live.session_inputs import BarsClosed, FeedStatus, Timer
 from engine.live.store import Store
 from engine.market.clock import minute_start, to_ns
@@ -308,6 +310,17 @@ def test_a_played_day_that_falls_silent_is_stale_by_its_own_speed(tmp_path):
     day.rate = 0.0  # at "max" it waits for us
     day.watch._watch_feed()
     assert day.watch.fresh
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch):
+    class Full:
+        def write(self, _text):
+            raise OSError(28, "No space left on device")
+
+        flush = write
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    print("a line", file=Outlet())
 
 
 def test_the_phase_told_is_what_a_person_must_know():

@@ -1,6 +1,7 @@
 """The runner as a process at a practice exchange: days equal to the backtest, every way to stop, kill and go on."""
 
 import datetime as dt
+import resource
 
 import pytest
 from runner_rig import DATE, Days, Rig
@@ -244,3 +245,18 @@ def test_the_next_day_begins_clean_after_one_that_was_left_open(make_rig, days):
     assert not following.facts("Mismatch")
     booked = following.facts("OutsideFill")
     assert [fact.position for fact in booked] == [row.position for row in left]
+
+
+def test_with_a_full_disk_a_kill_still_closes_everything_and_the_log_learns_it_later(rig):
+    resource.prlimit(rig.runner.pid, resource.RLIMIT_FSIZE, (32_768, resource.RLIM_INFINITY))
+    rig.play_to(HELD_MINUTE + 2)  # closed minutes cannot be kept, and that ends nothing
+    assert rig.runner.poll() is None
+    rig.places.kill_flag.write_text("disk full")
+    rig.wait(lambda: not rig.broker_net(), why="flat at the exchange")
+    assert rig.open_positions()  # by the log, which takes nothing
+    rig.wait(lambda: "disk log: down" in rig.words(), why="noticed")
+    resource.prlimit(rig.runner.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    rig.wait(lambda: rig.latch() == "HALTED", why="halted")
+    rig.wait(lambda: not rig.open_positions(), why="flat by the log")
+    disk = [fact.status for fact in rig.facts("LinkChanged") if fact.link == "disk"]
+    assert disk == ["down", "up"]
