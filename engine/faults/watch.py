@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAKED_S = 45.0
 """So long a short may stand without a live stop or a marketable exit, while something could be done."""
 DOUBT_S = 260.0
-"""So long over several lives, or where an exit of unknown outcome is waited for: the window of rule R2 twice."""
+"""So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
 SURPLUS_S = 30.0
 PER_SECOND = 8
 PER_MINUTE = 400
@@ -75,6 +75,7 @@ class Watch:
         """A process starts; the rate of its calls and its grace are counted from here."""
         self._in_life.clear()
         self._naked.clear()
+        self._doubt.clear()
 
     def leaves(self, request: OrderRequest, *, change: bool = False) -> None:
         """An order or a change is about to leave the process."""

@@ -141,8 +141,9 @@ class Reconciler:
             return False
         self._adopt(books)
         self._trader.tell_new()
-        if self._ours() or self._trader.store.state.open_orders:
-            return False
+        state = self._trader.store.state
+        if self._ours() or state.open_orders or any(o.filled > o.booked for o in state.orders.values()):
+            return False  # held, standing, or filled by trades that no book shows yet
         return all(
             symbol in books.net and books.net[symbol] == books.foreign.get(symbol, 0)
             for symbol in self._traded()

@@ -264,12 +264,20 @@ class Wire:
             if self._last_look > asked:
                 return  # while this one waited, another began and succeeded
             started = self.clock.monotonic_ns()
+            known = self._known_today()
             reports = await self.broker.orders()
             trades = await self.broker.trades()
             self.absorb(reports, trades)
-            self._give_up(started, {report.tag for report in reports})
+            if known <= {report.order_id for report in reports}:  # a book with holes proves no absence
+                self._give_up(started, {report.tag for report in reports})
             self._last_look = started
             self.reports, self.trades = tuple(reports), tuple(trades)
+
+    def _known_today(self) -> set[str]:
+        """The broker's ids of today's orders: a whole book shows them."""
+        state = self.store.state
+        since = state.today.started_ns if state.today is not None else 0
+        return {o.order_id for o in state.orders.values() if o.order_id and o.prepared_ns >= since}
 
     def absorb(self, reports: Sequence[OrderReport], trades: Sequence[TradeReport]) -> None:
         """Write down what a push or a read tells of our orders; what is known already changes nothing."""

@@ -87,6 +87,27 @@ def test_absent_is_not_sent_only_after_the_whole_window(desk):
     run(story())
 
 
+def test_an_empty_book_where_an_order_is_known_proves_no_absence(desk):
+    async def story():
+        await desk.start()
+        await desk.gateway.place(entry())
+        desk.broker.place_faults.append("late")
+        (sent,) = await desk.gateway.place(entry(position=2, symbol="OTHER"))
+        await desk.gateway.watch(lambda: False, 5)
+        orders, desk.broker.orders = desk.broker.orders, _empty
+        await desk.gateway.watch(lambda: False, 120)
+        assert desk.state.orders[sent.tag].open
+        desk.broker.orders = orders
+        await desk.gateway.wire.look()
+        assert desk.state.orders[sent.tag].order_id
+
+    run(story())
+
+
+async def _empty():
+    return []
+
+
 def test_a_failed_fetch_settles_nothing(desk):
     async def story():
         await desk.start()
