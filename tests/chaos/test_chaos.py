@@ -1,10 +1,13 @@
 """Real processes killed amid a rehearsal; in full length: `python tests/chaos/chaos.py --help`."""
 
 import datetime as dt
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import chaos_doors
 import chaos_kills
 import pytest
+from chaos_stage import Stage
 
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
@@ -53,3 +56,45 @@ def test_a_seed_is_one_list_of_kills_and_every_process_has_its_turn():
     assert {kill.victim for kill in chaos_kills.plan(1, 50, 300)} == set(chaos_kills.VICTIMS)
     for one, other in zip(plan := chaos_kills.plan(1, 50, 300), plan[1:], strict=False):
         assert not (other.follows and {one.victim, other.victim} == {"runner", "supervisor"})
+
+
+class Books(Stage):
+    """An audit's two sides, made by hand."""
+
+    def __init__(self, *, orders=None, trades=None, positions=(), open_in_log=False, seqs=(1, 2, 3)):
+        order = {"tag": "a1", "order_id": "o1", "status": "COMPLETE"}
+        trade = {"trade_id": "t1", "order_id": "o1", "quantity": 65, "transaction_type": "SELL"}
+        self._books = (orders or [order], [trade] if trades is None else trades, positions)
+        self._log = SimpleNamespace(
+            orders=lambda: [SimpleNamespace(tag="a1", open=open_in_log)],
+            fills=lambda: [SimpleNamespace(trade_id="t1", order_id="o1", quantity=65, side="SELL")],
+            events=lambda limit: [SimpleNamespace(seq=seq) for seq in seqs],
+        )
+
+    def books(self):
+        return self._books
+
+    @contextmanager
+    def reader(self):
+        yield self._log
+
+
+ORDER = {"tag": "a1", "order_id": "o1", "status": "COMPLETE"}
+
+
+@pytest.mark.parametrize(
+    ("books", "words"),
+    [
+        ({"orders": [ORDER, ORDER | {"order_id": "o2"}]}, "intent a1 is 2 orders"),
+        ({"orders": [ORDER, ORDER | {"tag": "b7"}]}, "tag b7 that the log does not know"),
+        ({"orders": [ORDER | {"status": "TRIGGER PENDING"}]}, "orders that live"),
+        ({"trades": []}, "fills"),
+        ({"positions": [{"tradingsymbol": "X", "quantity": -65}]}, "broker holds"),
+        ({"open_in_log": True}, "the log holds open"),
+        ({"seqs": (1, 3)}, "gaps"),
+    ],
+)
+def test_audit_finds_what_was_doubled_lost_or_left(books, words):
+    assert Books().audit() == []
+    (wrong,) = Books(**books).audit()
+    assert words in wrong
