@@ -68,7 +68,7 @@ class Books(Stage):
         self._log = SimpleNamespace(
             orders=lambda: [SimpleNamespace(tag="a1", open=open_in_log)],
             fills=lambda: [SimpleNamespace(trade_id="t1", order_id="o1", quantity=65, side="SELL")],
-            events=lambda limit: [SimpleNamespace(seq=seq) for seq in seqs],
+            events=lambda **_: [SimpleNamespace(seq=seq) for seq in seqs],
         )
 
     def books(self):
