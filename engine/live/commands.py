@@ -254,7 +254,7 @@ class Commands:
         if self.day is not None and self._trader is not None:
             self.day.stopping = True
             # no entry stays or comes without prices; the latch is left to people
-            self._trader.tell(FeedStatus(False, "(the session is being stopped)"))
+            self._trader.tell(FeedStatus(False, "the session is being stopped"))
         if flatten and (self._trader is not None or self._holds_anything()):
             await asyncio.shield(self._until_flat_soon("stop", who, is_kill=False))
             if not self._killed and before in {
