@@ -22,6 +22,8 @@ NAKED_S = 45.0
 DOUBT_S = 260.0
 """So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
 SURPLUS_S = 30.0
+ORPHAN_S = 120.0
+"""So long an order that buys may stand over less than it would buy: a lost cancel is asked for anew after 30 s."""
 PER_SECOND = 8
 PER_MINUTE = 400
 KITE_PER_SECOND = 10
@@ -61,6 +63,7 @@ class Watch:
         self._naked: dict[str, float] = {}
         self._doubt: dict[str, float] = {}
         self._surplus: dict[str, float] = {}
+        self._orphan: dict[str, float] = {}
 
     def find(self, invariant: str, detail: str) -> None:
         """Write down a finding and end the history."""
@@ -76,6 +79,7 @@ class Watch:
         self._in_life.clear()
         self._naked.clear()
         self._doubt.clear()
+        self._orphan.clear()
 
     def leaves(self, request: OrderRequest, *, change: bool = False) -> None:
         """An order or a change is about to leave the process."""
@@ -184,6 +188,7 @@ class Watch:
             net = ours + unseen.get(symbol, 0)
             short = -(net + min(max(exchange.others[symbol], 0), max(-net, 0)))
             self._judge_cover(symbol, short, passed)
+            self._judge_orphans(symbol, short, passed)
             over = self._surplus.get(symbol, 0.0) + passed if net > 0 else 0.0
             self._surplus[symbol] = over
             if over > SURPLUS_S:
@@ -215,6 +220,21 @@ class Watch:
             self.find(
                 "a short has its stop",
                 f"{symbol}: {short} units short, {live} covered, for {naked:.0f} s ({doubt:.0f} s with doubt)",
+            )
+
+    def _judge_orphans(self, symbol: str, short: int, passed: float) -> None:
+        now = self._world.exchange.now_s
+        standing = sum(
+            held.left
+            for held in self._world.exchange.live_buys(symbol)
+            if held.visible_s <= now and held.status != OrderStatus.PENDING
+        )
+        orphan = self._orphan.get(symbol, 0.0) + passed if standing > max(short, 0) else 0.0
+        self._orphan[symbol] = orphan
+        if orphan > ORPHAN_S:
+            self.find(
+                "nothing stands over a flat position",
+                f"{symbol}: orders buy {standing}, {max(short, 0)} are short, for {orphan:.0f} s",
             )
 
     def uncovered(self) -> bool:

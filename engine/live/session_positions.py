@@ -51,7 +51,7 @@ def traded(state: SessionState, event: Trade) -> None:
         if state.price[short.contract] == 0:
             state.price[short.contract] = event.price
     else:
-        short = state.shorts[event.position]
+        short = _sold_more(state, entry, event.time_ns)  # its sale may be booked after it in the log
         _bought(state, short, event)
     protect(state, short)
     if short.flat:

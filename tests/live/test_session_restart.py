@@ -221,6 +221,24 @@ def test_a_stop_that_was_turned_into_the_exit_is_known_after_a_restart(simulated
     assert day.state.trades[short.position].reason == "flatten"
 
 
+def test_a_purchase_that_was_booked_before_its_sale_does_not_keep_a_session_from_starting(simulated):
+    run, minute = held_day(simulated)
+    short = run.state.open[-1]
+    (at,) = [
+        n
+        for n, x in enumerate(run.events)
+        if isinstance(x.fact, e.FillBooked) and x.fact.tag == f"entry{short.position}"
+    ]
+    sale = run.events.pop(at).fact
+    run.events = [x for x in run.events if not isinstance(x.fact, e.StopPlanned)]  # committed with the sale
+    run.trade(run.stops[short.position], "stop", short.units, short.stop)
+    run.write(sale)
+    run.events = [e.Event(n, x.ts_ns, x.fact) for n, x in enumerate(run.events, start=1)]
+    run.restart(minute)
+    assert run.state.trades[short.position].quantity == short.sold
+    assert short.position not in {each.position for each in run.state.open}
+
+
 def test_positions_go_on_counting(simulated):
     run, minute = held_day(simulated)
     before = run.restart(minute)
