@@ -28,6 +28,7 @@ from engine.live.clocks import Clock, SystemClock, seconds
 from engine.live.events import SessionStarted
 from engine.live.gateway import Gateway
 from engine.live.lease import FileLock
+from engine.live.old_days import settle_earlier_days
 from engine.live.places import Places
 from engine.live.prechecks import Rails, exposure
 from engine.live.reader import StoreReader
@@ -38,6 +39,7 @@ from engine.live.store import Store
 from engine.live.store_errors import StoreError
 from engine.live.trader import Trader
 from engine.live.wire import Rules
+from engine.market.clock import from_ns
 from engine.market.contracts import freeze_quantity
 from engine.market.prices import PAISE_PER_RUPEE
 
@@ -197,6 +199,10 @@ async def close_everything(
         broker: Broker | None = None
         try:
             broker = make_broker()
+            if await _is_old(spec, store, broker, clock, tell):
+                return Closing(
+                    True, time.monotonic() - began, 0, ("nothing was traded since an earlier day",)
+                )
             trader = _trader(spec, store, broker, clock, tell, rules)
             rest_s = (deadline - clock.monotonic_ns()) / 1e9
             held = await _close(trader, reason, max(rest_s, 1.0))
@@ -214,6 +220,22 @@ async def close_everything(
         if clock.monotonic_ns() >= deadline:
             return Closing(False, time.monotonic() - began, 0, (*_left(store), why))
         await clock.sleep_ns(seconds(_AGAIN_S))
+
+
+async def _is_old(spec: SessionSpec, store: Store, broker: Broker, clock: Clock, tell: Tell) -> bool:
+    """
+    Whether nothing was traded on the broker's present day; then what the log still shows open is gone, and is closed.
+
+    Buying back what an earlier day left in the log would open a position.
+
+    Raises
+    ------
+    DataError
+        If the broker holds such a position after all.
+    """
+    day = spec.date if spec.simulated else from_ns(clock.wall_ns()).date()
+    await settle_earlier_days(store, broker, day, tell)
+    return store.state.today is not None and store.state.today.date != day.isoformat()
 
 
 def _trader(
@@ -329,6 +351,8 @@ def reset_latch(spec: SessionSpec, make_broker: Callable[[], Broker], reason: st
 async def _shows_flat(spec: SessionSpec, store: Store, make_broker: Callable[[], Broker]) -> bool:
     broker = make_broker()
     try:
+        if await _is_old(spec, store, broker, SystemClock(), lambda _level, _text: None):
+            return True
         trader = _trader(spec, store, broker, SystemClock(), lambda _level, _text: None, None)
         await trader.gateway.recover(_AGAIN_S)
         return await Reconciler(trader).proves_flat()

@@ -234,19 +234,12 @@ class LiveDay:
         async with self._books:
             if self.has_trader:
                 return False
-            today = self.store.state.today
-            if today is not None and today.date == self.spec.date.isoformat():
-                closed = await close_everything(
+            closed = await close_everything(
                     self.spec, self.store, lambda: _Lent(self.broker), reason, self.notice,  # type: ignore[arg-type, return-value]
                     who=who,
                     within_s=EARLY_CLOSE_S, clock=self.clock,
                 )  # fmt: skip
-                return closed.flat
-            try:
-                await settle_earlier_days(self.store, self.broker, self.spec.date, self.notice)
-            except BrokerError:
-                return False
-            return True  # nothing was sent on this day: every intent is written down before it leaves
+            return closed.flat
 
     async def _subscribe(self) -> None:
         wanted = self._want(self.day)
@@ -280,8 +273,9 @@ class LiveDay:
                 missing = missing[:-1]
         if missing:
             bars = await self._missing_bars(missing[0], missing[-1])
-            for minute in missing if bars is not None else ():
-                self.minutes.fill(minute, bars[bars["minute"] == minute])
+            if bars is not None:
+                for minute in missing:
+                    self.minutes.fill(minute, bars[bars["minute"] == minute])
             now = self.clock.wall_ns()
         self.minutes.resume()
         begun = self.open_ns + (self.minutes.closed + 1) * MINUTE_NS

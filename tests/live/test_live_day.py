@@ -16,11 +16,13 @@ from engine.live.brokers.base import BrokerUnknown
 from engine.live.clocks import SystemClock
 from engine.live.day_status import DayStatus
 from engine.live.day_watch import DayWatch
+from engine.live.dead_man import close_everything
 from engine.live.minute_closing import CANDLES_WAIT_NS, MinuteClosing
 from engine.live.minutes import Minutes
 from engine.live.old_days import settle_earlier_days
 from engine.live.runner import Outlet
 from engine.live.session_inputs import BarsClosed, FeedStatus, Timer
+from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import minute_start, to_ns
 
@@ -332,3 +334,44 @@ def test_the_phase_told_is_what_a_person_must_know():
     assert status._phase(SimpleNamespace(login_lost=True)) == "login_needed"
     status.phase = "done"
     assert status._phase(SimpleNamespace(login_lost=True)) == "done"
+
+
+# ---- the watchdog's hand, on a later day ----
+
+
+class EmptyBroker:
+    """Holds nothing, and takes no order."""
+
+    def __init__(self, held=()):
+        self.held = held
+
+    async def positions(self):
+        return [SimpleNamespace(symbol=symbol, quantity=-65) for symbol in self.held]
+
+    async def close(self):
+        pass
+
+    def __getattr__(self, name):
+        raise AssertionError(f"{name} was asked of the broker")
+
+
+def close_on(store, folder, date, **broker):
+    spec = make_spec(load_session_params("practice"), date=date, data_folder=folder)
+    work = close_everything(
+        spec, store, lambda: EmptyBroker(**broker), "dead", lambda *_: None, who="test", within_s=0.0
+    )
+    return asyncio.run(work)
+
+
+def test_what_an_earlier_day_left_open_is_never_bought_back(store, tmp_path):
+    store.append(*short())
+    assert close_on(store, tmp_path, NEXT).flat
+    assert not store.state.open_positions
+    assert store.state.latch.state == "FLATTENING"
+
+
+def test_what_an_earlier_day_left_and_the_broker_still_holds_is_not_flat(store, tmp_path):
+    store.append(*short())
+    closed = close_on(store, tmp_path, NEXT, held=["NIFTY24NOV2624000CE"])
+    assert not closed.flat
+    assert "still held" in closed.left[-1]
