@@ -28,7 +28,7 @@ AGAIN_S = 0.5
 FLATTEN_ONE_S = 60.0
 STOPPED = 0
 _Answer = tuple[Literal["done", "refused"], str]
-_NOT_YET = ("refused", "the session does not trade yet (see its phase): ask again when it does")
+_NOT_YET: _Answer = ("refused", "the session does not trade yet (see its phase): ask again when it does")
 
 
 class Commands:
