@@ -156,8 +156,10 @@ class SessionSpec(BaseModel):
 
     @property
     def env_file(self) -> Path:
-        """Where secrets stand that the environment does not hold; a practice session never sees the real ones."""
-        return (self.places.folder if self.mode == "practice" else project_folder()) / ".env"
+        """Where secrets stand that the environment does not hold; at a practice exchange never the real ones."""
+        if self.feed == "practice":
+            return Places(self.data_folder, PRACTICE_ACCOUNT).folder / ".env"
+        return project_folder() / ".env"
 
     def write(self) -> Path:
         """Write the file that the session's processes read; its path."""

@@ -189,6 +189,24 @@ def test_practice_login_does_not_touch_the_real_file(tmp_path, monkeypatch):
     practice = login._usual_file("http://127.0.0.1:1")
     spec = make_spec(load_session_params("practice"), date=DATE, data_folder=tmp_path / "data")
     assert practice == spec.env_file != login._usual_file(None)
+    paper = make_spec(load_session_params("paper", feed="practice"), date=DATE, data_folder=tmp_path / "data")
+    assert paper.env_file == practice  # paper trades at its prices and logs in there too
+
+
+def test_practice_exchange_lets_everybody_in(server, tmp_path):
+    done = workbench("login", "kite", "--root", server.rest_url, "--data", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "state" / "practice" / ".env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    held = stored(file)
+    assert server.login.is_good(held["KITE_API_KEY"], held["KITE_ACCESS_TOKEN"])
+    assert held["KITE_ACCESS_TOKEN"] not in done.stdout + done.stderr
+
+
+def test_nobody_at_the_practice_exchange_is_told(tmp_path):
+    done = workbench("login", "kite", "--root", "http://127.0.0.1:1", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert "start one: workbench practice serve" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,6 @@ from pathlib import Path
 from engine.live.brokers.kite_token import ACCESS_TOKEN, TOKEN_DIES, KiteSecrets, read_secrets
 from engine.live.spec import SessionSpec
 from engine.market.clock import IST
-from engine.params import project_folder
-
-ENV_FILE = ".env"
 
 
 class Logins:
@@ -64,7 +61,6 @@ class Logins:
 
 
 def env_file_of(spec: SessionSpec) -> Path:
-    """Where a new login's token is found: the project's `.env`, for the practice exchange the session's own."""
+    """Where a new login's token is found: the file that the options name, else the session's."""
     told = spec.feed_options.get("env_file")
-    usual = spec.places.folder if spec.feed == "practice" else project_folder()
-    return Path(str(told)) if told else usual / ENV_FILE
+    return Path(str(told)) if told else spec.env_file
