@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.live.processes import Process, find, spawn
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-STEADY_S = 60.0  # who lived so long is started again at once
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0  # no hot loop, and yet at work again within ten seconds
+STEADY_S = 10.0  # who lived so long is started again at once
 
 
 @dataclass(frozen=True, slots=True)
