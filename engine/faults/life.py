@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STALE_S = 15.0
 RECONCILE_S = 60.0
+AGAIN_S = 10.0
 _CODES = {"locked": sqlite3.SQLITE_BUSY, "full": sqlite3.SQLITE_FULL}
 
 
@@ -87,9 +88,10 @@ class Life:
 
     async def _reconciles(self) -> None:
         assert self.trader is not None
+        wait_s = RECONCILE_S
         while True:
-            await self.clock.sleep_ns(round(RECONCILE_S * 1e9))
-            await self.trader.reconcile()
+            await self.clock.sleep_ns(round(wait_s * 1e9))
+            wait_s = RECONCILE_S if (await self.trader.reconcile()).known else AGAIN_S
 
     async def _fails(self) -> None:
         assert self.trader is not None

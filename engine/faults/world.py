@@ -87,7 +87,7 @@ class World:
         )  # fmt: skip
         self.freeze = self.lot * self.draw.choice([4, 4, 27])
         self.rules = Rules()
-        self.look_s = self.draw.choice([3.0, 6.0])
+        self.look_s = self.draw.choice([4.0, 8.0])
         self.weather = Weather(draws["weather"], self.market.minutes * 60)
         self.machine = WallClock(OPEN_NS)
         self.exchange = Exchange(self.market, draws["exchange"], OPEN_NS, self.lot, self.weather.partial)

@@ -66,6 +66,8 @@ def request_of(intent: IntentPrepared, product: Product) -> OrderRequest:
 
 
 def _told(order: Order, report: OrderReport) -> list[tuple[Fact, ...]]:
+    if not order.open and order.order_id == report.order_id and report.filled <= order.filled:
+        return []  # over, and known to be: most of a day's book
     facts: list[Fact] = []
     groups: list[tuple[Fact, ...]] = []
     if not order.order_id:

@@ -280,13 +280,29 @@ async def trim(gateway: "Gateway", position: int) -> None:
             surplus -= order.reserved
             await gateway.cancel(order.tag, "nothing left to protect")
         elif surplus > 0:
-            await gateway.modify(
-                order.tag, quantity=order.quantity - surplus, trigger=order.trigger, limit=order.limit,
-                order_type=order.order_type, or_replace=False,
-            )  # fmt: skip
+            await _shrink(gateway, order, surplus)
             surplus = 0
     state = gateway.store.state
     entries = (o.side for o in state.orders.values() if o.position == position and o.leg == "entry")
     held = exposure(state, position)
     if held and next(entries, None) == ("SELL" if held > 0 else "BUY"):
         await close(gateway, position, "surplus", gateway.rules.prove_s)
+
+
+async def _shrink(gateway: "Gateway", order: Order, surplus: int) -> None:
+    """Take units off an order; where it cannot be changed any more, a smaller one stands before it goes."""
+    sent = await gateway.modify(
+        order.tag, quantity=order.quantity - surplus, trigger=order.trigger, limit=order.limit,
+        order_type=order.order_type, or_replace=False,
+    )  # fmt: skip
+    order = gateway.order(order.tag)
+    quantity = order.quantity - order.filled - surplus
+    if sent.outcome != "refused" or not order.open or quantity < 1:
+        return
+    wish = Wish(
+        position=order.position, slot=order.slot, leg=order.leg, reason=order.reason, symbol=order.symbol,
+        side=order.side, quantity=quantity, order_type=order.order_type, trigger=order.trigger, limit=order.limit,
+        conf_minute=order.conf_minute, swing_index=order.swing_index,
+    )  # fmt: skip
+    if all(one.outcome == "confirmed" for one in await gateway.place(wish, {order.tag})):
+        await gateway.cancel(order.tag, "replaced")

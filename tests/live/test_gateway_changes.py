@@ -337,6 +337,20 @@ def test_a_trim_sells_at_once_what_stop_and_exit_both_bought(desk):
     run(story())
 
 
+def test_a_stop_that_cannot_be_made_smaller_is_replaced_by_a_smaller_one(desk):
+    async def story():
+        tag = await protected(desk, lots=3)
+        exits = stop(leg="exit", reason="time", order_type="LIMIT", trigger=0, limit=2020)
+        await desk.gateway.place(exits, {tag})
+        assert desk.broker.net == -2 * LOT
+        desk.broker.max_modifies = 0
+        await desk.gateway.trim(1)
+        (left,) = desk.broker.open
+        assert (left.request.quantity, left.request.kind, left.request.tag == tag) == (2 * LOT, "SL", False)
+
+    run(story())
+
+
 def test_an_exit_widens_step_by_step_inside_the_price_band(desk):
     async def story():
         tag = await protected(desk)
