@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.errors import DataError, MarketFactError
 from engine.live.brokers.base import (
+    TAG,
     Contract,
     ContractMismatchError,
     MarginReport,
@@ -27,12 +28,13 @@ from engine.live.brokers.base import (
 from engine.live.events import Side
 from engine.market.clock import IST, to_ns
 from engine.market.contracts import UNDERLYINGS, lot_size, tick_size
-from engine.market.prices import PAISE_PER_RUPEE, to_rupees, to_ticks
+from engine.market.prices import PAISE_PER_RUPEE, TICK_RUPEES, to_rupees, to_ticks
 
 EXCHANGE = "NFO"
 SEGMENT = "NFO-OPT"
 VARIETY = "regular"
 _OURS = re.compile(rf"(?:{'|'.join(UNDERLYINGS)})\d")
+_MARKS = frozenset({"mktp", "autoslice"})
 _PENNY_DUST = Decimal("0.000001")
 """Answers are binary floats; what is finer than this is theirs, not the exchange's."""
 
@@ -85,7 +87,7 @@ def order_report(line: Mapping[str, Any]) -> OrderReport:
     times = [line.get("order_timestamp"), line.get("exchange_update_timestamp")]
     return OrderReport(
         order_id=_text(line["order_id"]),
-        tag=line.get("tag") or None,
+        tag=_tag(line),
         symbol=_text(line["tradingsymbol"]),
         side=_side(line["transaction_type"]),
         quantity=_units(line["quantity"]),
@@ -94,8 +96,8 @@ def order_report(line: Mapping[str, Any]) -> OrderReport:
         status=status_of(line["status"]),
         status_text=_text(line["status"]),
         kind=_text(line["order_type"]),
-        trigger_ticks=ticks(line["trigger_price"]),
-        limit_ticks=ticks(line["price"]),
+        trigger_ticks=_nearest(line["trigger_price"]),
+        limit_ticks=_nearest(line["price"]),
         product=_text(line["product"]),
         message=line.get("status_message") or "",
         time_ns=max(moment_ns(told) for told in times if told),
@@ -235,6 +237,22 @@ def margin_leg(request: OrderRequest) -> dict[str, Any]:
         "price": float(to_rupees(request.limit_ticks)),
         "trigger_price": float(to_rupees(request.trigger_ticks)),
     }
+
+
+def _tag(line: Mapping[str, Any]) -> str | None:
+    """Our kind of tag among those that Kite shows: it adds marks of its own ("mktp", "autoslice")."""
+    told = [line.get("tag"), *(line.get("tags") or ())]
+    ours = (tag for tag in told if tag and tag not in _MARKS and TAG.fullmatch(tag))
+    return next(ours, None) or line.get("tag") or None
+
+
+def _nearest(rupees: float | None) -> int:
+    """
+    Price of an order in ticks, rounded.
+
+    Ours lie on the grid; one that somebody else typed off it was rejected, and must not make the book unreadable.
+    """
+    return round(Decimal(str(rupees or 0)) / TICK_RUPEES)
 
 
 def _text(value: Any) -> str:
