@@ -80,6 +80,7 @@ class Watch:
         self._naked.clear()
         self._doubt.clear()
         self._orphan.clear()
+        self._surplus.clear()
 
     def leaves(self, request: OrderRequest, *, change: bool = False) -> None:
         """An order or a change is about to leave the process."""
@@ -189,7 +190,8 @@ class Watch:
             short = -(net + min(max(exchange.others[symbol], 0), max(-net, 0)))
             self._judge_cover(symbol, short, passed)
             self._judge_orphans(symbol, short, passed)
-            over = self._surplus.get(symbol, 0.0) + passed if net > 0 else 0.0
+            waits = net > 0 and self._exit_in_doubt(symbol)  # a sale of unknown outcome is waited for
+            over = self._surplus.get(symbol, 0.0) + (0.0 if waits else passed) if net > 0 else 0.0
             self._surplus[symbol] = over
             if over > SURPLUS_S:
                 self.find("never more bought than was short", f"{symbol}: {net} units for {over:.0f} s")
@@ -208,10 +210,7 @@ class Watch:
         if live >= short:
             self._naked[symbol] = self._doubt[symbol] = 0.0
             return
-        waits = any(
-            order.symbol == symbol and order.leg == "exit" and not order.order_id
-            for order in world.log.open_orders
-        )
+        waits = self._exit_in_doubt(symbol)
         naked = self._naked.get(symbol, 0.0) + (0.0 if waits else passed)
         self._naked[symbol] = naked
         doubt = self._doubt.get(symbol, 0.0) + passed
@@ -221,6 +220,12 @@ class Watch:
                 "a short has its stop",
                 f"{symbol}: {short} units short, {live} covered, for {naked:.0f} s ({doubt:.0f} s with doubt)",
             )
+
+    def _exit_in_doubt(self, symbol: str) -> bool:
+        return any(
+            order.symbol == symbol and order.leg == "exit" and not order.order_id
+            for order in self._world.log.open_orders
+        )
 
     def _judge_orphans(self, symbol: str, short: int, passed: float) -> None:
         now = self._world.exchange.now_s

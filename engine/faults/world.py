@@ -316,6 +316,8 @@ class World:
             self.exchange.end(order, OrderStatus.CANCELLED, "")
 
     def _push(self, order: Held) -> None:
+        if order.visible_s > self.exchange.now_s:
+            return  # what no book shows is not told either
         if self.weather.calm or self.draw.random() >= self.weather.push_lost:
             report = self.exchange.shown(order)
             for delay in (0.05, 3.0)[: 1 + (self.draw.random() < 0.1)]:
