@@ -139,6 +139,8 @@ class Commands:
                 return await self._flatten(given.get("position"), row.origin, reason)
             case "stop":
                 flatten = given.get("flatten") is True
+                if not flatten and self._is_killing:
+                    return ("refused", "everything is being closed; that goes on until flat is proved")
                 await self._stop_after(flatten=flatten, who=row.origin)
                 return (
                     "done",
@@ -196,7 +198,7 @@ class Commands:
             return ("refused", "a reset needs a reason")
         if self._store.state.latch.state == "ACTIVE":
             return ("refused", "latch is ACTIVE: nothing to reset")
-        if self._killing is not None and not self._killing.done():
+        if self._is_killing:
             return ("refused", "a KILL is being carried out; wait until it is proved flat")
         if trader is None:
             return _NOT_YET
@@ -272,6 +274,10 @@ class Commands:
         return bool(state.open_orders) or any(exposure(state, number) for number in state.positions)
 
     # ---- inside ----
+
+    @property
+    def _is_killing(self) -> bool:
+        return self._killing is not None and not self._killing.done()
 
     @property
     def _trader(self) -> "Trader | None":

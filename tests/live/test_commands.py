@@ -196,6 +196,7 @@ def test_two_kills_are_one_and_a_reset_waits_for_its_end(desk):
         desk.places.kill_flag.write_text("third")
         await desk.until(lambda: trader.kills and all(desk.answer(n)[0] == "taken" for n in numbers))
         assert "being carried out" in (await desk.answered(desk.ask("reset", {"reason": "why"})))[1]
+        assert "being closed" in (await desk.answered(desk.ask("stop", {"flatten": False})))[1]
         trader.gate.set()
         for number in numbers:
             assert (await desk.answered(number))[0] == "done"

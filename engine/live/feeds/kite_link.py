@@ -22,6 +22,7 @@ CONNECT_S = 10
 NO_RETRIES = -1
 """`on_noreconnect` is then called after every lost or failed connection, the only sign of a failed one."""
 START_S = 5.0
+UNREACHED = "the vendor cannot be reached"
 
 reactor: Any = _reactor
 _starting = threading.Lock()
@@ -71,7 +72,7 @@ class Connection:
         self._events: deque[tuple[str, bytes, bool, int]] = deque()
         self._turn = threading.Lock()
         self._awake = False
-        self._reason = "it cannot be reached"
+        self._reason = UNREACHED
         self._is_over = False
         self._ticker: Any = None
 
@@ -128,7 +129,7 @@ class Connection:
             ws.dropConnection(abort=True)
 
     def _note(self, reason: object) -> None:
-        if reason and self._reason == "it cannot be reached":
+        if reason and self._reason == UNREACHED:
             self._reason = str(reason)
 
     def _end(self) -> None:
