@@ -195,7 +195,13 @@ def _reduction(wish: Wish, state: State, apart_from: Collection[str]) -> str:
 
 
 def _band(wish: Wish, rails: Rails, reference: int | None) -> str:
-    """Whether the limit lies in the price band; that of a stop is judged when it is released, at its trigger."""
+    """
+    Whether the limit lies in the price band; that of a stop is judged when it is released, at its trigger.
+
+    Exits are cut to the band by the ladder that prices them, at a quote: our own reference may be old by then.
+    """
+    if wish.leg != "entry" and wish.order_type == "LIMIT":
+        return ""
     around = wish.trigger if wish.order_type == "SL" else reference
     if wish.order_type == "MARKET" or not around:
         return ""

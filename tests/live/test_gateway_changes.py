@@ -1,12 +1,13 @@
 """Modifying, replacing, cancelling and closing through the gateway."""
 
 import asyncio
+import datetime as dt
 
 import pytest
 from scripted_broker import LOT, NS, Desk, closing_store, entry, run, stop
 from store_facts import facts_on_disk
 
-from engine.live.brokers.base import BrokerUnknown, OrderStatus
+from engine.live.brokers.base import BrokerUnknown, OrderStatus, Quote
 from engine.live.closing import ladder_price
 from engine.live.prechecks import exposure
 from engine.live.wire import Rules
@@ -564,3 +565,23 @@ def test_exits_leave_at_once_while_entries_fill_their_lane(desk):
 
 def test_a_limit_of_the_ladder_without_prices_is_zero():
     assert ladder_price("BUY", None, None, 1, None) == 0
+
+
+def test_prices_that_have_gone_far_since_the_last_tick_do_not_hold_back_an_exit():
+    quote = Quote(
+        "NIFTY", last=3190, bid=3180, ask=3200, volume=0, time_ns=0, low_limit=1900, high_limit=4000
+    )
+    day = dt.date(2026, 9, 1)
+    assert price_band(2000, day)[1] < quote.ask  # the band around our last tick
+    assert ladder_price("BUY", quote, 2000, 1, day) == 3232
+    assert ladder_price("BUY", quote, 2000, 64, day) == 4000
+
+
+def test_an_exit_reaches_a_quote_far_from_the_last_tick(desk):
+    async def story():
+        tag = await protected(desk)
+        desk.gateway.reference = lambda _symbol: 900  # long ago
+        assert (await desk.gateway.exit(1, "time", 10)).flat
+        assert desk.state.orders[tag].reason == "time"
+
+    run(story())
