@@ -34,12 +34,14 @@ from engine.live.feeds.candles import open_candles
 from engine.live.heartbeat import Heart
 from engine.live.lease import boot_id
 from engine.live.live_day import DayParts, LiveDay
+from engine.live.live_gate import check_switch
 from engine.live.processes import CANNOT_START, ENDED, LEASE_HELD
 from engine.live.spec import SIMULATED_FEEDS, SessionSpec
 from engine.live.store import Store
 from engine.live.store_errors import EventRefusedError, LeaseHeldError, StoreError
 from engine.market.clock import minute_start, to_ns
 from engine.market.indices import index_of
+from engine.market.sessions import session_minutes
 
 NOT_FLAT = 5
 BEAT_S = 1.0
@@ -191,11 +193,11 @@ class Runner:
         """A played day has its own time; it stands where the log ends until the feed tells more."""
         if self.spec.feed not in SIMULATED_FEEDS:
             return SystemClock()
-        start_ns = to_ns(minute_start(self.spec.date, 0))
-        today = store.state.today
-        if today is not None and today.date == self.spec.date.isoformat():
-            start_ns = max([start_ns, *(event.ts_ns for event in store.events(store.state.seq - 1))])
-        return PacedClock(start_ns)
+        date = self.spec.date
+        start_ns, end_ns = (to_ns(minute_start(date, minute)) for minute in (0, session_minutes(date)))
+        last = [event.ts_ns for event in store.events(store.state.seq - 1)]
+        inside = [ns for ns in last if start_ns <= ns <= end_ns]  # a watchdog writes by the wall clock
+        return PacedClock(max([start_ns, *inside]))
 
     def _candles(self) -> Any:
         if self.spec.feed == "replay":
@@ -307,7 +309,9 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("usage: python -m engine.live.runner SPEC")
         return CANNOT_START
     try:
-        runner = Runner(SessionSpec.read(Path(given[0])))
+        spec = SessionSpec.read(Path(given[0]))
+        check_switch(spec, os.environ)
+        runner = Runner(spec)
     except WorkbenchError as error:
         log.error("cannot start", detail=str(error))  # noqa: TRY400 - one line says it
         return CANNOT_START

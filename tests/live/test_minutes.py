@@ -150,6 +150,14 @@ def test_a_torn_minute_is_as_if_it_had_not_closed(make, tmp_path):
         assert make().closed == 2
 
 
+def test_minutes_after_a_hole_are_not_believed(make, tmp_path):
+    rows = candles((0, 0, 100, 5), (0, -1, 0, 0), (2, 0, 100, 5), (2, -1, 0, 0))
+    log = BarLog(tmp_path, DATE)
+    log.read()
+    log.append(rows)
+    assert make().closed == 0
+
+
 def test_a_foreign_file_is_not_believed(make, tmp_path):
     BarLog(tmp_path, DATE).path.write_bytes(b"something else altogether")
     assert make().closed == -1

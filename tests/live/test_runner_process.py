@@ -6,6 +6,7 @@ import resource
 import pytest
 from runner_rig import DATE, Days, Rig
 
+from engine.live.events import SessionEnded
 from engine.live.processes import ENDED, FEED, LEASE_HELD, RUNNER
 from engine.live.store import Store
 
@@ -260,3 +261,15 @@ def test_with_a_full_disk_a_kill_still_closes_everything_and_the_log_learns_it_l
     rig.wait(lambda: not rig.open_positions(), why="flat by the log")
     disk = [fact.status for fact in rig.facts("LinkChanged") if fact.link == "disk"]
     assert disk == ["down", "up"]
+
+
+def test_a_day_that_ended_without_the_proof_of_flat_goes_on(rig, days):
+    rig.end(RUNNER)
+    with Store.open(rig.places.database, rig.spec.account) as store:
+        store.append(SessionEnded(date=DATE, flat=False, charges=0, reason="not proved flat"))
+    rig.places.contracts.unlink()  # chosen anew, they are the same
+    rig.start(RUNNER)
+    rig.play_to(ALL_DONE_MINUTE)
+    assert rig.trades() == days.backtest(DATE)[0]
+    assert len(rig.facts("SessionStarted")) == 1
+    assert not rig.facts("Mismatch")
