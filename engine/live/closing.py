@@ -102,6 +102,7 @@ async def _until_flat(gateway: "Gateway", position: int, reason: str, within_s: 
             learnt = False  # unknown is not flat, nor is it a reason to send more
         else:
             learnt = True
+            gateway.take_in()
         mine = [order for order in store.state.open_orders if order.position == position]
         held = exposure(store.state, position)
         if learnt and not held and not mine:

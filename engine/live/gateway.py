@@ -28,6 +28,10 @@ WORKING = frozenset({"OPEN", "TRIGGER PENDING"})  # Kite's spellings of an order
 _MINUTE_NS = seconds(60)
 
 
+def _nothing() -> None:
+    return
+
+
 class UnknownTagError(WorkbenchError):
     """No intent of the log carries this tag."""
 
@@ -47,6 +51,11 @@ class Gateway:
     reference : function
         Symbol to the exchange's reference price in ticks (mean trade price of the last 30 s); None if not known.
     rules : Rules
+
+    Attributes
+    ----------
+    take_in : function
+        Books, at each step of an exit, what others have bought back: it must not be bought twice.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Gateway:
         self._tags = Tags(clock.wall_ns())
         self._recovered = False
         self._closing: dict[int, asyncio.Lock] = {}
+        self.take_in: Callable[[], None] = _nothing
 
     # ---- start and doubt ----
 

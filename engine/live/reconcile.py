@@ -163,14 +163,28 @@ class Reconciler:
         trader.tell_new()
         if self._moved() != before:
             return None
-        symbols = set(trader.plan.symbols) | {row.symbol for row in trader.store.state.positions.values()}
+        symbols = self._symbols()
         net: dict[str, int] = {}
         for row in positions:
             if row.symbol in symbols and row.product == wire.rules.product:
                 net[row.symbol] = net.get(row.symbol, 0) + row.quantity
-        orders = trader.store.state.orders
+        return self._beside(net)
+
+    def adopt(self) -> None:
+        """Take in what others have bought back, by the order and trade books as they were read last."""
+        self._adopt(self._beside({}))
+
+    def _beside(self, net: dict[str, int]) -> _Books:
+        """What others did in our symbols, beside these positions."""
+        wire, log = self._trader.gateway.wire, self._trader.store.state
+        symbols = self._symbols()
+        ours = {order.order_id for order in log.orders.values() if order.order_id}
         strangers = tuple(
-            report for report in wire.reports if report.symbol in symbols and (report.tag or "") not in orders
+            report
+            for report in wire.reports
+            if report.symbol in symbols
+            and (report.tag or "") not in log.orders
+            and report.order_id not in ours
         )
         foreign_ids = {report.order_id for report in strangers if report.product == wire.rules.product}
         outside = tuple(trade for trade in wire.trades if trade.order_id in foreign_ids)
@@ -178,6 +192,10 @@ class Reconciler:
         for trade in outside:
             foreign[trade.symbol] = foreign.get(trade.symbol, 0) + _left(trade, self._adopted(trade))
         return _Books(net, foreign, outside, strangers)
+
+    def _symbols(self) -> set[str]:
+        trader = self._trader
+        return set(trader.plan.symbols) | {row.symbol for row in trader.store.state.positions.values()}
 
     def _moved(self) -> tuple[int, ...]:
         """Changes with every fill that either book tells."""
@@ -245,8 +263,8 @@ class Reconciler:
 
     def _held(self, number: int, symbol: str) -> int:
         state = self._trader.store.state
-        mine = any(o.position == number and o.symbol == symbol for o in state.orders.values())
-        return max(-exposure(state, number), 0) if mine else 0
+        row = state.positions.get(number)  # none while its trades are on their way
+        return max(-exposure(state, number), 0) if row is not None and row.symbol == symbol else 0
 
     # ---- telling ----
 

@@ -97,6 +97,7 @@ class Trader:
         self._looking: asyncio.Task[None] | None = None
         self._started = False
         store.listener = self._committed
+        gateway.take_in = self._reconciler.adopt
 
     # ---- start ----
 

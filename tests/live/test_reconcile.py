@@ -10,6 +10,7 @@ from scripted_broker import LOT, START_NS, SYMBOL, Desk, Held, ScriptedBroker, r
 from store_facts import DATE, EXPIRY
 
 from engine.live.brokers.base import OrderRequest, OrderStatus, PositionReport
+from engine.live.session_inputs import Command
 from engine.live.session_state import plan_for
 from engine.live.trader import Trader
 from engine.params import load_params
@@ -155,6 +156,20 @@ def test_what_the_broker_squared_off_is_adopted_and_its_stop_withdrawn(room):
         assert await room.trader.proves_flat()
         await room.compare()
         assert len(room.facts("OutsideFill")) == 1
+
+    run(act())
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_an_exit_does_not_buy_what_somebody_has_just_bought_back(room, units):
+    async def act():
+        await room.start()
+        room.broker.somebody("BUY", units, "person")  # a moment ago: nothing has been compared since
+        room.trader.tell(Command("flatten", "panel", "why", 1))
+        await room.trader.settle()
+        assert room.broker.net == 0
+        assert not room.broker.open
+        assert [fact.quantity for fact in room.facts("OutsideFill")] == [units * LOT]
 
     run(act())
 
