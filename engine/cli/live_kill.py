@@ -145,19 +145,29 @@ def _close_here(places: "Places", reason: str) -> dict[str, Any]:
     """Nobody else lives, so this process takes the account, closes, and gives it back."""
     from engine.live.brokers.registry import make_broker
     from engine.live.dead_man import run_closing
-    from engine.live.live_gate import check_switch
+    from engine.live.live_gate import SWITCH, LiveGateError, check_switch
     from engine.live.spec import SessionSpec
 
     spec = SessionSpec.read(places.spec)
-    check_switch(spec, os.environ)
-    notes.print("no process of the session lives; this one closes", highlight=False)
-    done = run_closing(
-        spec,
-        lambda: make_broker(spec),
-        reason,
-        lambda _level, text: notes.print(text, highlight=False),
-        ORIGIN,
+    try:
+        check_switch(spec, os.environ)
+    except LiveGateError as error:
+        raise WorkbenchError(
+            f"no process of the session lives, so this terminal has to close; say {SWITCH}=1 workbench live kill"
+        ) from error
+    notes.print(
+        f"no process of the session lives; this one closes, for at most {spec.session.flatten_within_seconds} s",
+        highlight=False,
     )
+    said: set[str] = set()
+
+    def tell(_level: str, text: str) -> None:
+        if text not in said:
+            said.add(text)
+            notes.print(text, highlight=False)
+
+    with notes.status("closing"):
+        done = run_closing(spec, lambda: make_broker(spec), reason, tell, ORIGIN)
     words = f"{done.closed} things were open, proved flat" if done.flat else "; ".join(done.left)
     return {"door": "here", "flat": done.flat, "words": words}
 
