@@ -202,8 +202,12 @@ class Commands:
             return ("refused", "a KILL is being carried out; wait until it is proved flat")
         if trader is None:
             return _NOT_YET
+        before = self._store.state.latch
         if not await trader.proves_flat():
             return ("refused", "the broker does not show flat; flatten first")
+        unseen = self._spec.places.kill_flag.exists() and not self._flag_seen
+        if unseen or self._is_killing or self._store.state.latch != before:
+            return ("refused", "a KILL has come meanwhile; wait until it is proved flat, then reset again")
         self._spec.places.kill_flag.unlink(missing_ok=True)
         self._killed = False
         self._store.set_latch("ACTIVE", reason, who, reset=True)

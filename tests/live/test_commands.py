@@ -212,6 +212,32 @@ def test_two_kills_are_one_and_a_reset_waits_for_its_end(desk):
     desk.run(act)
 
 
+@pytest.mark.parametrize("door", ["command", "flag"])
+def test_a_kill_that_comes_while_a_reset_asks_the_broker_is_not_undone(desk, door):
+    async def act():
+        trader = desk.trades()
+        desk.store.set_latch("HALTED", "proved flat after: first", "widget")
+        asked, told = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            asked.set()
+            await told.wait()
+            if door == "flag":
+                desk.places.kill_flag.write_text("second")  # nobody has looked for it yet
+            return True
+
+        trader.proves_flat = slowly
+        number = desk.ask("reset", {"reason": "why"})
+        await asked.wait()
+        if door == "command":
+            assert (await desk.answered(desk.ask("kill", {"reason": "second"})))[0] == "done"
+        told.set()
+        assert (await desk.answered(number))[0] == "refused"
+        await desk.until(lambda: len(trader.kills) == 1 and desk.latch == "HALTED")
+
+    desk.run(act)
+
+
 def test_without_a_broker_a_kill_is_latched_at_once_and_done_as_soon_as_there_is_one(desk):
     async def act():
         number = desk.ask("kill", {"reason": "now"})

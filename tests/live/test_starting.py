@@ -228,9 +228,9 @@ def test_live_in_one_place_only_is_refused(tmp_path, change):
 def test_process_started_by_hand_meets_the_switch_as_well(tmp_path, monkeypatch):
     monkeypatch.delenv("WORKBENCH_LIVE", raising=False)
     path = live_spec(tmp_path).write()
-    for module in ("engine.live.supervisor", "engine.live.watchdog"):
+    for module in ("engine.live.supervisor", "engine.live.watchdog", "engine.live.runner"):
         done = subprocess.run(
             [sys.executable, "-m", module, str(path)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 4
-        assert "WORKBENCH_LIVE=1" in done.stderr
+        assert "WORKBENCH_LIVE=1" in done.stdout + done.stderr
