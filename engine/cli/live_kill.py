@@ -168,7 +168,8 @@ def _close_here(places: "Places", reason: str) -> dict[str, Any]:
 
     with notes.status("closing"):
         done = run_closing(spec, lambda: make_broker(spec), reason, tell, ORIGIN)
-    words = f"{done.closed} things were open, proved flat" if done.flat else "; ".join(done.left)
+    open_before = f"{done.closed} positions were open" if done.closed else "nothing was open any more"
+    words = f"{open_before}, proved flat" if done.flat else "; ".join(done.left)
     return {"door": "here", "flat": done.flat, "words": words}
 
 
