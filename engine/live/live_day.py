@@ -178,10 +178,22 @@ class LiveDay:
         self._begin_recording()
         async with self._books:
             await self._begin_trading()
-        while self._waiting:
-            message, past = self._waiting.popleft()
-            await self._process(message, past=past)
+        await self._catch_up()
         self.begun = True
+
+    async def _catch_up(self) -> None:
+        """Take in what was told meanwhile; orders are older than the books read since, so these are read again."""
+        heard = False
+        while self._waiting or heard:
+            if not self._waiting:
+                heard = False
+                await self.trader.look()
+                continue
+            message, past = self._waiting.popleft()
+            if isinstance(message, Order):
+                heard |= not past
+            else:
+                await self._process(message, past=past)
 
     async def _begin_trading(self) -> None:
         gateway = Gateway(self.store, self.broker, self.clock, self._rails(), self._reference)
@@ -359,7 +371,7 @@ class LiveDay:
         match message:
             case Ticks():
                 self._ticks(message.ticks, past=past)
-            case Order():
+            case Order() if not past:  # what is told again was true minutes ago; the books were read since
                 self.trader.pushed(message.report)
             case ClockTick() if not past:
                 await self._clock_tick(message)

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import sys
+from collections import deque
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,8 @@ from engine.live.clocks import SystemClock
 from engine.live.day_status import DayStatus
 from engine.live.day_watch import DayWatch
 from engine.live.dead_man import close_everything
+from engine.live.feeds.wire import Order
+from engine.live.live_day import LiveDay
 from engine.live.minute_closing import CANDLES_WAIT_NS, MinuteClosing
 from engine.live.minutes import Minutes
 from engine.live.old_days import settle_earlier_days
@@ -375,3 +378,31 @@ def test_what_an_earlier_day_left_and_the_broker_still_holds_is_not_flat(store, 
     closed = close_on(store, tmp_path, NEXT, held=["NIFTY24NOV2624000CE"])
     assert not closed.flat
     assert "still held" in closed.left[-1]
+
+
+# ---- orders that the feed tells ----
+
+
+class Told:
+    """A trader that notes what it was told."""
+
+    def __init__(self):
+        self.reports, self.looks = [], 0
+        self.pushed = self.reports.append
+
+    def raise_failure(self):
+        pass
+
+    async def look(self):
+        self.looks += 1
+
+
+def test_an_order_told_again_after_a_restart_does_not_undo_what_the_books_say():
+    day = LiveDay.__new__(LiveDay)
+    day.trader = Told()
+    day._waiting = deque([(Order("old"), True), (Order("before the books were read"), False)])
+    asyncio.run(day._catch_up())
+    asyncio.run(day._process(Order("told again"), past=True))
+    assert (day.trader.reports, day.trader.looks) == ([], 1)
+    asyncio.run(day._process(Order("new"), past=False))
+    assert day.trader.reports == ["new"]
