@@ -93,6 +93,7 @@ class MinuteClosing:
         day = self._day
         day.record_bars(_rows(closed))
         day.trader.tell(closed)
+        day.minutes.write()
         day.status.minute = closed.minute
         if day.bar_log.failure != self._told_failure:
             self._told_failure = day.bar_log.failure

@@ -60,6 +60,7 @@ class Minutes:
         self._sums = np.zeros((BUCKETS, contracts), np.int64)
         self._counts = np.zeros((BUCKETS, contracts), np.int64)
         self._bucket = np.full(BUCKETS, -1, np.int64)
+        self._unwritten = self._bars[:0]
         self._lost: set[int] = set()
         self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
         self.newest_ns = 0
@@ -147,6 +148,15 @@ class Minutes:
             for minute in range(self.closed + 1)
         )
 
+    def write(self) -> None:
+        """
+        Write closed minutes into the bar log, once what was decided at their close is in the event log.
+
+        In this order a crash between the two costs nothing: the minute closes again, its decision stands already.
+        """
+        self._log.append(self._unwritten)
+        self._unwritten = self._unwritten[:0]
+
     def resume(self) -> None:
         """After `fill`: count on from what the bars say was traded."""
         self._builder = self._new_builder(from_open=False)
@@ -179,7 +189,7 @@ class Minutes:
 
     def _keep(self, minute: int, bars: Records, *, replayed: bool) -> BarsClosed:
         kept = np.concatenate([bars, _marker(minute)])
-        self._log.append(kept)
+        self._unwritten = np.concatenate([self._unwritten, kept])
         self._bars = np.concatenate([self._bars, kept])
         self.closed = minute
         self._lost.discard(minute)

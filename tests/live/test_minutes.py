@@ -79,6 +79,7 @@ def test_an_empty_minute_closes_without_bars_and_is_known_after_a_restart(make):
     minutes.push(ticks((61, 0, 100, 10)))
     minutes.close(1)
     minutes.close(2)
+    minutes.write()
     again = make()
     assert again.closed == 2
     assert [told(each) for each in again.history()] == [[], [(0, 100, 100, 100, 100, 10)], []]
@@ -89,6 +90,7 @@ def test_volumes_go_on_from_the_closed_bars_after_a_restart(make):
     minutes = make()
     minutes.push(ticks((10, 0, 100, 500), (10, 1, 70, 20)))
     minutes.close(0)
+    minutes.write()
     again = make()
     again.resume()
     again.push(ticks((70, 0, 101, 530), (80, 2, 30, 7)))
@@ -140,6 +142,7 @@ def test_a_torn_minute_is_as_if_it_had_not_closed(make, tmp_path):
             ticks((minute * 60 + 1, 0, 100 + minute, minute + 1), (minute * 60 + 2, 1, 50, minute + 1))
         )
         minutes.close(minute)
+        minutes.write()
     path = BarLog(tmp_path, DATE).path
     whole = path.read_bytes()
     for cut in range(1, 2 * BAR.itemsize):  # inside the last record, and between two of them
@@ -147,7 +150,8 @@ def test_a_torn_minute_is_as_if_it_had_not_closed(make, tmp_path):
         assert make().closed == 1
         again = make()
         again.close(2)
-        assert make().closed == 2
+        again.close(2)
+        again.write()
 
 
 def test_minutes_after_a_hole_are_not_believed(make, tmp_path):
@@ -155,6 +159,14 @@ def test_minutes_after_a_hole_are_not_believed(make, tmp_path):
     log = BarLog(tmp_path, DATE)
     log.read()
     log.append(rows)
+    assert make().closed == 0
+
+
+def test_a_minute_whose_decision_may_not_stand_yet_is_closed_again_after_a_crash(make):
+    minutes = make()
+    minutes.close(0)
+    minutes.write()
+    minutes.close(1)  # and then the process died, before the decision was in the log
     assert make().closed == 0
 
 
@@ -170,6 +182,7 @@ def test_a_disk_that_takes_nothing_costs_the_file_only(tmp_path):
     minutes = Minutes(OPEN_NS, 375, CONTRACTS, log)
     minutes.push(ticks((1, 0, 100, 10)))
     assert told(minutes.close(0))
+    minutes.write()
     assert "cannot be" in log.failure
 
 
@@ -178,11 +191,14 @@ def test_after_a_failed_write_the_file_is_left_alone_so_that_no_hole_is_taken_fo
 ):
     minutes = make()
     minutes.close(0)
+    minutes.write()
     log = minutes._log
     monkeypatch.setattr(log, "_add", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     minutes.close(1)
+    minutes.write()
     monkeypatch.undo()
     minutes.close(2)
+    minutes.write()
     assert "No space left" in log.failure
     assert make().closed == 0
 
