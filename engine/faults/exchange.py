@@ -99,6 +99,7 @@ class Exchange:
         self.price = dict(zip(market.symbols, market.price[:, 0].tolist(), strict=True))
         self.ours = dict.fromkeys(market.symbols, 0)  # units, by orders with a tag
         self.others = dict.fromkeys(market.symbols, 0)
+        self.taken = dict.fromkeys(market.symbols, 0)  # units of ours that others bought back
         self.on_change: Callable[[Held], None] = lambda _: None
         self.partial = partial
         self.max_modifies = 25
@@ -267,10 +268,17 @@ class Exchange:
 
     def outside(self, symbol: str, side: Side, units: int) -> Held:
         """Somebody else's market order on this account, filled at the price."""
+        if side == "BUY":
+            held = self.ours[symbol] + self.covered_by_others(symbol, self.ours[symbol])
+            self.taken[symbol] += min(units, max(-held, 0))
         request = OrderRequest("X", symbol, side, units, "LIMIT", 0, self.price[symbol])
         order = self.place(request, ours=False)
         self.fill(order, self.price[symbol], units)
         return order
+
+    def covered_by_others(self, symbol: str, ours: int) -> int:
+        """Units of what we are short that others have bought back, or hold against it."""
+        return min(max(self.taken[symbol], self.others[symbol], 0), max(-ours, 0))
 
     # ---- the books as the broker shows them ----
 

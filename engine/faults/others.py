@@ -39,9 +39,11 @@ class Others:
         if draw.random() < 0.25:
             for _ in range(3):
                 self._world.later(draw.uniform(300, day), self._flatten_one)
-        if draw.random() < 0.25:
-            cut = world.weather.first("network") or world.weather.first("login")
-            self._world.later(cut + 2 if cut and draw.random() < 0.6 else draw.uniform(200, day), self._kill)
+        cut = world.weather.first("network") or world.weather.first("login")
+        if draw.random() < (0.5 if cut else 0.15):  # when the broker cannot be asked, above all
+            self._world.later(
+                cut + 5 if cut else draw.uniform(200, day), self._kill_when_held if cut else self._kill
+            )
         if draw.random() < 0.2:
             self._world.later(draw.uniform(30, day), self._second_runner)
         if draw.random() < 0.2:
@@ -64,6 +66,12 @@ class Others:
     def _kill(self) -> None:
         self._world.say("KILL")
         self._world.kill_wanted = True
+
+    def _kill_when_held(self) -> None:
+        if self._world.log.open_positions or self._world.weather.calm:
+            self._kill()
+        else:
+            self._world.later(10, self._kill_when_held)
 
     def _restart(self) -> None:
         life = self._world.life

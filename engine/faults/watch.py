@@ -17,7 +17,7 @@ from engine.live.state import Order, State
 if TYPE_CHECKING:
     from engine.faults.world import World
 
-NAKED_S = 45.0
+NAKED_S = 60.0
 """So long a short may stand without a live stop or a marketable exit, while something could be done."""
 DOUBT_S = 260.0
 """So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
@@ -187,7 +187,7 @@ class Watch:
         unseen = exchange.unseen(now)
         for symbol, ours in exchange.ours.items():
             net = ours + unseen.get(symbol, 0)
-            short = -(net + min(max(exchange.others[symbol], 0), max(-net, 0)))
+            short = -net - exchange.covered_by_others(symbol, net)
             self._judge_cover(symbol, short, passed)
             self._judge_orphans(symbol, short, passed)
             waits = net > 0 and self._exit_in_doubt(symbol)  # a sale of unknown outcome is waited for

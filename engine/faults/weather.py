@@ -103,8 +103,8 @@ class Weather:
         self.push_lost = draw.choice([0.0, 0.1, 1.0])
         self.partial = draw.choice([0.0, 0.2, 0.7])
         for kind, chance, longest in (
-            ("network", 0.3, 150.0),
-            ("login", 0.15, 240.0),
+            ("network", 0.3, 300.0),
+            ("login", 0.15, 400.0),
             ("locked", 0.12, 60.0),
             ("full", 0.12, 120.0),
             ("journal", 0.06, 40.0),

@@ -142,8 +142,8 @@ class World:
 
     def owned(self, symbol: str) -> int:
         """Units of ours that nobody else has bought back."""
-        ours, others = self.exchange.ours[symbol], self.exchange.others[symbol]
-        return ours + min(max(others, 0), max(-ours, 0))
+        ours = self.exchange.ours[symbol]
+        return ours + self.exchange.covered_by_others(symbol, ours)
 
     def say(self, text: str) -> None:
         """Keep a line of the history, if it is wanted."""
