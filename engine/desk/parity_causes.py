@@ -214,6 +214,12 @@ class Causes:
         fills = [fill for life in lives for fill in life.fills]
         if len({price for _, price, _ in fills}) > 1:
             return "partial_fill", f"bought back in {len(fills)} parts"
+        lost = next((life.unanswered_ns for life in lives if life.unanswered_ns), 0)
+        if lost and ours.reason in _STOPS and theirs.reason not in _STOPS:
+            return (
+                "outage",
+                f"the change of the stop asked for at {_clock(lost)} had no answer, so it counts as a stop",
+            )
         return self._left_late(ours, theirs, lives)
 
     def _left_late(self, ours: TradeRow, theirs: TradeRow, lives: Sequence[Life]) -> Found | None:

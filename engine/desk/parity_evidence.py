@@ -61,6 +61,8 @@ class Life:
     refusals : list of str
         Why it, or a change of it, was refused.
     fills : list of (ns, price, units)
+    unanswered_ns : int
+        When the answer to a change or cancel of it was lost.
     """
 
     order: Order
@@ -75,6 +77,7 @@ class Life:
     refusals: list[str] = field(default_factory=list)
     fills: list[tuple[int, int, int]] = field(default_factory=list)
     ended_ns: int = 0
+    unanswered_ns: int = 0
 
     @property
     def first_fill_ns(self) -> int:
@@ -232,6 +235,9 @@ class Evidence:
                 life.cancel_asked_ns = life.cancel_asked_ns or now
             case RequestAnswered(outcome="refused") as fact:
                 self._refused(fact.tag, now, f"{fact.request}: {fact.reason}")
+            case RequestAnswered(outcome="unknown") as fact:
+                life = self._by_tag[fact.tag]
+                life.unanswered_ns = life.unanswered_ns or now
             case FillBooked() as fact:
                 self._by_tag[fact.tag].fills.append((fact.time_ns or now, fact.price, fact.quantity))
             case OrderDenied() as fact:

@@ -243,6 +243,20 @@ def test_an_exit_that_was_on_its_way():
     assert causes(story, backtest(row(left=900, out=2095, reason="time"))) == [("exit", "exit_latency")]
 
 
+def test_a_stop_whose_change_into_the_exit_had_no_answer():
+    story = Story().enter()
+    story.at(
+        900, e.ModifyPrepared(tag="S1", quantity=65, trigger=0, limit=2150, order_type="LIMIT", reason="time")
+    )
+    theirs = backtest(row(left=900, out=2100, reason="time"))
+    answered = Story().enter().leave(900, 2100)
+    assert causes(answered, theirs) == [("exit", "unexplained")]
+    story.at(900, e.RequestAnswered(tag="S1", request="modify", outcome="unknown", reason="cut")).leave(
+        900, 2100
+    )
+    assert causes(story, theirs) == [("exit", "outage")]
+
+
 def test_a_delay_that_was_put_in_explains_a_price_within_the_same_second():
     story = Story().enter().intent(900, "X1", "exit", reason="time", order_type="LIMIT", trigger=0)
     story.fill(900, "X1", 2100)
