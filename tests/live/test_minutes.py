@@ -150,8 +150,8 @@ def test_a_torn_minute_is_as_if_it_had_not_closed(make, tmp_path):
         assert make().closed == 1
         again = make()
         again.close(2)
-        again.close(2)
         again.write()
+        assert make().closed == 2
 
 
 def test_minutes_after_a_hole_are_not_believed(make, tmp_path):
