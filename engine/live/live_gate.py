@@ -70,3 +70,20 @@ def check_switch(spec: SessionSpec, environ: Mapping[str, str]) -> None:
         raise LiveGateError(
             f"mode live needs {SWITCH}=1 in the environment; without it, start with mode paper"
         )
+
+
+def check_root(spec: SessionSpec) -> None:
+    """
+    Keep every session that is not LIVE away from Kite itself, whatever its file says.
+
+    Raises
+    ------
+    LiveGateError
+        If a practice session names no practice exchange, or Kite's own address.
+    """
+    root = (spec.broker_root or "").lower()
+    if spec.mode != "live" and (not root or "kite.trade" in root or "zerodha" in root):
+        raise LiveGateError(
+            f"mode {spec.mode} would send orders to Kite itself ({spec.broker_root or 'no address given'}); "
+            "name a practice exchange with --root"
+        )

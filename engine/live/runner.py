@@ -23,7 +23,6 @@ from engine.errors import WorkbenchError
 from engine.live.backfill import Backfill
 from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
 from engine.live.brokers.kite import KiteBroker
-from engine.live.brokers.kite_token import read_secrets
 from engine.live.brokers.registry import make_broker
 from engine.live.clocks import Clock, PacedClock, SystemClock
 from engine.live.commands import Commands
@@ -31,6 +30,7 @@ from engine.live.day_status import DayStatus
 from engine.live.events import LinkChanged, RunnerStarted
 from engine.live.feed_link import FeedLink
 from engine.live.feeds.candles import open_candles
+from engine.live.feeds.logins import Logins
 from engine.live.heartbeat import Heart
 from engine.live.lease import boot_id
 from engine.live.live_day import DayParts, LiveDay
@@ -86,6 +86,7 @@ class Runner:
     def __init__(self, spec: SessionSpec) -> None:
         self.spec = spec
         self._clock = _Clock()
+        self._logins = Logins(spec.env_file)
         self.has_begun = False
         self._ended: asyncio.Future[int]
         self._commands: Commands | None = None
@@ -202,7 +203,7 @@ class Runner:
     def _candles(self) -> Any:
         if self.spec.feed == "replay":
             return open_candles(self.spec)
-        secrets = read_secrets(self.spec.env_file, os.environ)
+        secrets = self._logins.best()
         return open_candles(self.spec, secrets.api_key, secrets.access_token or "")
 
     # ---- login ----
@@ -246,11 +247,15 @@ class Runner:
         return broker
 
     async def _renew(self, broker: Broker) -> None:
-        if isinstance(broker, KiteBroker):
-            secrets = read_secrets(self.spec.env_file, os.environ)
-            if secrets.access_token:
-                broker.use_token(secrets.access_token)
-        user = await broker.connect()
+        token = self._logins.best().access_token if isinstance(broker, KiteBroker) else None
+        if isinstance(broker, KiteBroker) and token:
+            broker.use_token(token)
+        try:
+            user = await broker.connect()
+        except BrokerAuth:
+            if token:
+                self._logins.refuse(token)  # that of the environment is not asked for ever
+            raise
         if self.spec.mode == "live" and user != self.spec.account:
             raise BrokerAuth(
                 f"the login is of user {user}, the session of {self.spec.account}; log in as the latter"

@@ -217,9 +217,11 @@ def test_a_feed_that_dies_and_comes_back_costs_no_trade(make_rig, days):
 # ---- logins, and days after one another ----
 
 
-def test_a_login_lost_at_midday_is_waited_for_and_nothing_is_lost(make_rig, days):
+@pytest.mark.parametrize("kept", ["file", "environment"])
+def test_a_login_lost_at_midday_is_waited_for_and_nothing_is_lost(make_rig, days, kept):
     rig = make_rig()
-    rig.keep_token_in_file(rig.env.pop("KITE_ACCESS_TOKEN"))
+    if kept == "file":
+        rig.keep_token_in_file(rig.env.pop("KITE_ACCESS_TOKEN"))
     rig.start()
     rig.play_to(HELD_MINUTE)
     rig.expire_tokens()

@@ -14,6 +14,8 @@ from live_session_kit import DATE, Session, wait_for
 
 from engine.errors import ParamsError
 from engine.live import starting
+from engine.live.brokers.making import make_kite
+from engine.live.clocks import SystemClock
 from engine.live.live_gate import LiveGateError, check_gate
 from engine.live.processes import SUPERVISOR, Process, find
 from engine.live.spec import load_session_params, make_spec
@@ -223,6 +225,15 @@ def test_live_in_one_place_only_is_refused(tmp_path, change):
     forged = live_spec(tmp_path).model_copy(update=change)
     with pytest.raises(LiveGateError):
         check_gate(forged, "LIVE AB1234", {"WORKBENCH_LIVE": "1"})
+
+
+@pytest.mark.parametrize("root", [None, "https://api.kite.trade", "https://API.Kite.trade/"])
+def test_a_practice_session_never_reaches_kite_itself(tmp_path, monkeypatch, root):
+    monkeypatch.setenv("KITE_API_KEY", "real")
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "real")
+    spec = make_spec(load_session_params("practice"), date=DATE, data_folder=tmp_path, broker_root=root)
+    with pytest.raises(LiveGateError, match="Kite itself"):
+        make_kite(spec, SystemClock())
 
 
 def test_process_started_by_hand_meets_the_switch_as_well(tmp_path, monkeypatch):

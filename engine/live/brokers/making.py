@@ -19,6 +19,7 @@ from engine.live.clocks import Clock
 from engine.live.feeds.kite import env_file_of
 from engine.live.feeds.replay import open_script
 from engine.live.feeds.script import LakeScript, RecordingScript, Script
+from engine.live.live_gate import check_root
 from engine.live.spec import SessionSpec
 from engine.market.clock import from_ns
 from engine.market.contracts import lot_size
@@ -45,8 +46,11 @@ def make_kite(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> KiteBrok
         If there is no api key, or others may read the file.
     BrokerAuth
         If there is no token, or it has died.
+    LiveGateError
+        If a session that is not LIVE would reach Kite itself.
     """
     del fed
+    check_root(spec)
     return _kite(spec, clock, spec.broker_root)
 
 
