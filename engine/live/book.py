@@ -8,7 +8,7 @@ that appears after it was given up, is told as a `Mismatch`.
 from collections.abc import Sequence
 from decimal import Decimal
 
-from engine.live.brokers.base import OrderReport, OrderRequest, Product, TradeReport
+from engine.live.brokers.base import OrderReport, OrderRequest, OrderStatus, Product, TradeReport
 from engine.live.events import Fact, FillBooked, IntentPrepared, Mismatch, OrderAccepted, OrderUpdated
 from engine.live.state import NOT_SENT, Order, State
 from engine.market.prices import TICK_RUPEES
@@ -31,7 +31,7 @@ def news(
     groups: list[tuple[Fact, ...]] = []
     owner = {order.order_id: order.tag for order in state.orders.values() if order.order_id}
     for report in reports:
-        order = state.orders.get(report.tag or "")
+        order = state.orders.get(report.tag or "") or state.orders.get(owner.get(report.order_id, ""))
         if order is None:
             continue
         held = owner.setdefault(report.order_id, order.tag)
@@ -75,15 +75,17 @@ def _told(order: Order, report: OrderReport) -> list[tuple[Fact, ...]]:
         if not order.open:
             detail = f"given up as {order.status or order.state}, yet the broker holds it"
             groups.append((_mismatch(order.tag, order.status or order.state, report.order_id, detail),))
+    steady = report.status is not OrderStatus.PENDING
     update = OrderUpdated(
         tag=order.tag,
         order_id=report.order_id,
         status=report.status.value if report.status.is_final else report.status_text or report.status.value,
         filled=report.filled,
-        quantity=report.quantity,
-        trigger=report.trigger_ticks,
+        # while a change is on its way the book may show the numbers of before or after it: they prove nothing
+        quantity=report.quantity if steady else order.quantity,
+        trigger=report.trigger_ticks if steady else order.trigger,
         # a MARKET order is echoed with or without the limit it became; only ours is a fact
-        limit=order.limit if order.order_type == "MARKET" else report.limit_ticks,
+        limit=report.limit_ticks if steady and order.order_type != "MARKET" else order.limit,
         average_milliticks=_milliticks(report.average),
         message=report.message,
         time_ns=report.time_ns,

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from scripted_broker import LOT, NS, Desk, closing_store, entry, run, stop
@@ -47,6 +48,33 @@ def test_a_modification_is_written_first_and_confirmed(desk):
         order = desk.state.orders[tag]
         assert (order.trigger, order.limit, order.pending) == (2150, 2210, "")
         assert desk.broker.held["o2"].request.trigger_ticks == 2150
+
+    run(story())
+
+
+def test_the_old_numbers_of_an_order_that_is_being_changed_prove_nothing(desk):
+    async def story():
+        tag = await protected(desk)
+        (held,) = desk.broker.of(tag)
+        before = desk.broker._report(held)
+        await moved(tag, desk, 2150, quantity=LOT)
+        changing = replace(before, status=OrderStatus.PENDING, status_text="MODIFY PENDING")
+        desk.gateway.wire.absorb([changing], [])
+        order = desk.state.orders[tag]
+        assert (order.trigger, order.limit, order.status) == (2150, 2210, "MODIFY PENDING")
+        await desk.gateway.wire.look()
+        assert desk.state.orders[tag].status == "TRIGGER PENDING"
+
+    run(story())
+
+
+def test_an_order_that_is_shown_without_its_tag_is_known_by_its_number(desk):
+    async def story():
+        tag = await protected(desk)
+        (held,) = desk.broker.of(tag)
+        held.status = OrderStatus.CANCELLED
+        desk.gateway.wire.absorb([replace(desk.broker._report(held), tag=None)], [])
+        assert not desk.state.orders[tag].open
 
     run(story())
 
