@@ -340,8 +340,11 @@ class Trader:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._fail(task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, BrokerAuth):  # the request is asked for anew once somebody has logged in
+            self.lost_login(error.message)
+        elif error is not None:
+            self._fail(error)
         self._changed.set()
 
     def _fail(self, error: BaseException | None) -> None:

@@ -11,6 +11,7 @@ from store_facts import DATE, EXPIRY
 
 from engine.live.brokers.base import OrderRequest, OrderStatus, PositionReport
 from engine.live.session_inputs import Command
+from engine.live.session_intents import CancelOrder
 from engine.live.session_state import plan_for
 from engine.live.trader import Trader
 from engine.params import load_params
@@ -170,6 +171,21 @@ def test_an_exit_does_not_buy_what_somebody_has_just_bought_back(room, units):
         assert room.broker.net == 0
         assert not room.broker.open
         assert [fact.quantity for fact in room.facts("OutsideFill")] == [units * LOT]
+
+    run(act())
+
+
+def test_a_login_lost_while_a_cancel_is_proved_is_told_and_ends_nothing(room):
+    async def act():
+        await room.start()
+        room.broker.read_faults.extend(["auth"] * 3)
+        (stop,) = room.broker.open
+        room.broker.cancel_faults.append("never")
+        room.trader._requests.send(CancelOrder(1, "stop", "not wanted"))
+        await room.trader.settle()
+        assert room.trader.login_lost
+        assert room.trader.failure is None
+        assert room.broker.open == [stop]
 
     run(act())
 
