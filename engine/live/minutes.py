@@ -16,6 +16,7 @@ from engine.live.session_inputs import Bar, BarsClosed, Quotes
 from engine.live.session_state import MINUTE_NS
 
 Records = npt.NDArray[np.void]
+AFTER_CLOSE_NS = 60 * MINUTE_NS
 BUCKET_NS = 10_000_000_000
 BUCKETS = 3
 """The reference price is the mean of the prices traded in the last 30 s, kept in buckets of 10 s."""
@@ -64,6 +65,7 @@ class Minutes:
         self._lost: set[int] = set()
         self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
         self.newest_ns = 0
+        self._last_sane_ns = open_ns + minutes * MINUTE_NS + AFTER_CLOSE_NS
         self._builder = self._new_builder(from_open=from_open and self.closed < 0)
 
     # ---- ticks ----
@@ -80,7 +82,8 @@ class Minutes:
         self._builder.push(ticks)
         ns = np.where(ticks["exchange_ns"] > 0, ticks["exchange_ns"], ticks["receive_ns"])
         place = ticks["instrument"]
-        good = (ticks["price"] > 0) & (ns >= self._last_ns[place])
+        # a time long after the close is none: taken for the time, it would stop this day's clock
+        good = (ticks["price"] > 0) & (ns >= self._last_ns[place]) & (ns < self._last_sane_ns)
         if not good.all():
             ticks, ns, place = ticks[good], ns[good], place[good]
         if not ticks.shape[0]:

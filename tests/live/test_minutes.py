@@ -65,6 +65,17 @@ def test_prices_are_told_by_minute_and_late_ones_are_left_out(make):
     assert minutes.newest_ns == at(61)
 
 
+def test_a_tick_from_a_time_that_cannot_be_tells_no_time_and_freezes_no_contract(make):
+    minutes = make()
+    minutes.push(ticks((1, 0, 100, 10)))
+    garbage = ticks((2, 0, 200, 20))
+    garbage["exchange_ns"] = (2**32 - 1) * NS
+    assert minutes.push(garbage) == ()
+    assert minutes.newest_ns == at(1)
+    (quotes,) = minutes.push(ticks((3, 0, 101, 30)))
+    assert (quotes.at_ns, quotes.prices) == (at(3), ((0, 101),))
+
+
 def test_minutes_are_due_a_grace_after_their_end_and_never_beyond_the_day(make):
     minutes = make()
     assert minutes.due(at(60.5)) == ()
