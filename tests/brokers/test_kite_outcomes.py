@@ -199,3 +199,17 @@ def test_no_token_is_part_of_an_error(script):
     assert "verysecret" not in str(error)
     assert error.__suppress_context__  # frames of the client, which hold the token, are not shown
     assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("token", ["hidden\n", "hid\nden", "hidden\r"])
+def test_a_token_that_no_header_takes_is_told_without_being_shown(token):
+    async def asked():
+        broker = KiteBroker("key", token, root="http://127.0.0.1:9")
+        try:
+            await broker.orders()
+        finally:
+            await broker.close()
+
+    with pytest.raises(BrokerAuth) as caught:
+        asyncio.run(asked())
+    assert "hid" not in str(caught.value)

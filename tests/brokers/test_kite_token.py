@@ -195,3 +195,8 @@ def test_a_token_without_its_date_is_not_written(env):
     with pytest.raises(SecretsError):
         write_token(path, KiteSecrets("k"))
     assert path.read_text(encoding="utf-8") == "KITE_API_KEY=k\n"
+
+
+def test_white_space_around_a_token_of_the_environment_is_no_part_of_it(tmp_path):
+    told = read_secrets(tmp_path / ".env", {"KITE_API_KEY": "key ", "KITE_ACCESS_TOKEN": "token\n"})
+    assert (told.api_key, told.access_token) == ("key", "token")

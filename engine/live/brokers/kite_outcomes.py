@@ -8,6 +8,7 @@ proved to be without effect is unknown. Source: reference `brokers_and_market`, 
 import re
 
 from kiteconnect import exceptions as kite  # type: ignore[import-untyped]
+from requests.exceptions import InvalidHeader
 
 from engine.live.brokers.base import BrokerAuth, BrokerBusy, BrokerError, BrokerRefused, BrokerUnknown
 
@@ -39,6 +40,9 @@ def outcome_of(error: Exception, what: str) -> BrokerError:
     BrokerError
         To be raised by the caller.
     """
+    if isinstance(error, InvalidHeader):  # its words quote the header, and with it the token
+        words = "api key or access token hold a character that no header takes"
+        return BrokerAuth(f"Kite, {what}: {words}; log in again: workbench login kite", 0, words)
     words = one_line(error)
     if not isinstance(error, kite.KiteException):
         kind = type(error).__name__

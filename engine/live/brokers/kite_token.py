@@ -149,7 +149,7 @@ def read_secrets(path: Path, environ: Mapping[str, str]) -> KiteSecrets:
     SecretsError
         If the file may be read by others, has a line that is not NAME=value, or there is no api key.
     """
-    told = {**_read_env(path), **{name: value for name, value in environ.items() if value}}
+    told = {**_read_env(path), **{name: value.strip() for name, value in environ.items() if value.strip()}}
     if not told.get(API_KEY):
         raise SecretsError(f"{API_KEY} is neither in the environment nor in {path}; put it there")
     # a token of the environment has nothing to do with the file's date
