@@ -5,7 +5,7 @@ session (a restart, a line that was down, a person) becomes a stretch of that ti
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.desk.parity_rows import MS_NS, BacktestDay, SessionDay
 from engine.execution.bar_path import MINUTE_MS
@@ -25,6 +25,7 @@ from engine.live.events import (
     OrderDenied,
     OrderRefused,
     OrderUpdated,
+    ReconcileDone,
     RequestAnswered,
     RunnerStarted,
 )
@@ -148,6 +149,7 @@ class Evidence:
         self._orders = {order.tag: order for order in ours.orders}
         self._down: dict[tuple[str, str], tuple[int, str]] = {}
         self._forbidden: tuple[int, str, str] | None = None
+        self._restart: Disturbance | None = None
         self._read()
         self.lives = list(self._by_tag.values())
         self.standing = list(self._standing())
@@ -195,6 +197,7 @@ class Evidence:
             told = self._told_ns(event)
             self._now = max(self._now, told)
             before = max(now, told)
+        self._started()
         for cause, (since, words) in [("outage", each) for each in self._down.values()]:
             self.disturbances.append(Disturbance(cause, since - MINUTE_NS, self.close_ns, words))
         if self._forbidden is not None:
@@ -270,7 +273,12 @@ class Evidence:
         match event.fact:
             case RunnerStarted() as fact:
                 words = f"runner {fact.pid} was started again"
-                self.disturbances.append(Disturbance("restart", before, now + MINUTE_NS, words))
+                self._started()
+                self._restart = Disturbance("restart", before, now + MINUTE_NS, words)
+            case ReconcileDone() if self._restart is not None:
+                # only now it knows what time it is: a played day went on while it was away
+                self._restart = replace(self._restart, last_ns=now + MINUTE_NS)
+                self._started()
             case LinkChanged(status="up") as fact:
                 since = self._down.pop((fact.link, fact.name), None)
                 if since is not None:
@@ -294,6 +302,11 @@ class Evidence:
             case Mismatch(subject="external") as fact:
                 words = f"{fact.key} was traded outside this session"
                 self.disturbances.append(Disturbance("external", now - MINUTE_NS, self.close_ns, words))
+
+    def _started(self) -> None:
+        if self._restart is not None:
+            self.disturbances.append(self._restart)
+            self._restart = None
 
     # ---- the backtest ----
 

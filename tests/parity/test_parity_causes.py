@@ -304,6 +304,14 @@ def test_a_runner_that_was_started_again():
     assert causes(story, backtest(row())) == [("exit", "restart")]
 
 
+def test_a_minute_that_closed_before_the_runner_was_back():
+    story = Story().at(500, e.RunnerStarted(pid=8, boot_id="b", version="1"))
+    late = e.ReconcileDone(orders=0, positions=0, mismatches=0, took_ms=5)
+    nothing = backtest(lines=())
+    assert causes(story, nothing) == [("decision", "unexplained")]
+    assert causes(story.at(800, late), nothing) == [("decision", "restart")]
+
+
 def test_a_person_who_stepped_in():
     story = Story().enter().at(800, e.CommandTaken(command=1, origin="cli", verb="flatten", payload="{}"))
     story.intent(800, "X1", "exit", reason="flatten", order_type="LIMIT", trigger=0).fill(801, "X1", 2050)
