@@ -202,6 +202,8 @@ class Causes:
                 return "stop_refused", words
             gone_ns = min((life.asked_ns for life in lives if life.order.leg == "exit"), default=ours.exit_ns)
             stops = [life for life in lives if life.order.leg == "stop"]
+            if stops and stops[0].unanswered_ns:
+                return "outage", f"the stop asked for at {_clock(stops[0].asked_ns)} had no answer"
             if stops and not 0 < stops[0].stood_ns <= gone_ns:
                 return (
                     "stop_refused",

@@ -24,6 +24,7 @@ from engine.live.events import (
     ModifyPrepared,
     OrderDenied,
     OrderRefused,
+    OrderUnknown,
     OrderUpdated,
     ReconcileDone,
     RequestAnswered,
@@ -63,7 +64,7 @@ class Life:
         Why it, or a change of it, was refused.
     fills : list of (ns, price, units)
     unanswered_ns : int
-        When the answer to a change or cancel of it was lost.
+        When the answer to it, or to a change or cancel of it, was lost.
     """
 
     order: Order
@@ -238,7 +239,7 @@ class Evidence:
                 life.cancel_asked_ns = life.cancel_asked_ns or now
             case RequestAnswered(outcome="refused") as fact:
                 self._refused(fact.tag, now, f"{fact.request}: {fact.reason}")
-            case RequestAnswered(outcome="unknown") as fact:
+            case OrderUnknown() | RequestAnswered(outcome="unknown") as fact:
                 life = self._by_tag[fact.tag]
                 life.unanswered_ns = life.unanswered_ns or now
             case FillBooked() as fact:

@@ -257,6 +257,15 @@ def test_a_stop_whose_change_into_the_exit_had_no_answer():
     assert causes(story, theirs) == [("exit", "outage")]
 
 
+def test_a_stop_that_had_no_answer_is_bought_back():
+    story = Story().enter()
+    story.at(FILLED, e.OrderUnknown(tag="S1", reason="timed out"))
+    change = {"quantity": 65, "trigger": 0, "limit": 2150, "order_type": "LIMIT", "reason": "unprotected"}
+    story.at(FILLED + 20, e.ModifyPrepared(tag="S1", **change))
+    story.at(FILLED + 20, e.RequestAnswered(tag="S1", request="modify", outcome="confirmed", reason=""))
+    assert causes(story.leave(FILLED + 20, 2010), backtest(row())) == [("exit", "outage")]
+
+
 def test_a_delay_that_was_put_in_explains_a_price_within_the_same_second():
     story = Story().enter().intent(900, "X1", "exit", reason="time", order_type="LIMIT", trigger=0)
     story.fill(900, "X1", 2100)
