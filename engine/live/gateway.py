@@ -211,6 +211,8 @@ class Gateway:
     def _refusal(self, wish: Wish, apart_from: Collection[str]) -> str:
         if not self._recovered:
             return "the broker's books have not been read yet"
+        if 0 < self.rails.until_ns <= self.clock.wall_ns():
+            return f"the day {self.rails.date} is over: an order would open a position"
         return refusal(
             wish, self.store.state, self.store.latch(), self.rails, self.reference(wish.symbol), apart_from
         )

@@ -7,6 +7,7 @@ answered, so a played day decides the same at any speed). Rules R7 and R10, faul
 """
 
 import asyncio
+import datetime as dt
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -44,7 +45,7 @@ from engine.live.store import Store
 from engine.live.store_errors import StoreError
 from engine.live.trader import Trader
 from engine.live.warming import warm
-from engine.market.clock import minute_start, to_ns
+from engine.market.clock import IST, minute_start, to_ns
 from engine.market.contracts import freeze_quantity
 from engine.market.sessions import session_minutes
 
@@ -331,6 +332,7 @@ class LiveDay:
             freeze=freeze_quantity(self.day.underlying, spec.date),
             limits=limits_for(spec.params),
             max_order_paise=spec.session.max_order_value_rupees * 100,
+            until_ns=0 if spec.simulated else to_ns(dt.datetime.combine(spec.date, dt.time.max, IST)),
         )
 
     def _reference(self, symbol: str) -> int | None:

@@ -61,6 +61,9 @@ class Rails:
         Largest value (price times units) of one order that opens risk.
     tick : int
         Price step of the contracts in ticks of Rs 0.05.
+    until_ns : int
+        From this moment (ns UTC) nothing is sent: what the log still shows of the day, the broker has squared off.
+        0 = a played day, which has no such moment.
     """
 
     date: dt.date
@@ -69,6 +72,7 @@ class Rails:
     limits: Limits
     max_order_paise: int
     tick: int = 1
+    until_ns: int = 0
 
 
 def exposure(state: State, position: int) -> int:

@@ -613,3 +613,17 @@ def test_an_exit_reaches_a_quote_far_from_the_last_tick(desk):
         assert desk.state.orders[tag].reason == "time"
 
     run(story())
+
+
+def test_who_wakes_on_another_day_buys_nothing(desk):
+    async def story():
+        await desk.start()
+        await desk.short()
+        desk.gateway.rails = replace(desk.rails, until_ns=desk.clock.wall_ns() + 10 * NS)
+        desk.broker.held.clear()  # a night later: the books are empty, the position was squared off
+        await desk.clock.sleep_ns(20 * NS)
+        assert not (await desk.gateway.exit(1, "time", 5)).flat
+        assert desk.broker.held == {}
+        assert "is over" in facts_on_disk(desk.path, "OrderDenied")[-1].reason
+
+    run(story())
