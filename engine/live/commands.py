@@ -98,6 +98,10 @@ class Commands:
         """Stop by a signal."""
         self._spawn(self._stop_after(flatten=flatten, who=who))
 
+    def kill(self, who: str) -> None:
+        """KILL by a signal."""
+        self._until_flat_soon("kill", who)
+
     async def close(self) -> None:
         """Drop what is on its way; a command without an answer is taken up by the next process."""
         for task in [*self._tasks]:

@@ -44,6 +44,9 @@ from engine.market.indices import index_of
 from engine.market.sessions import session_minutes
 
 NOT_FLAT = 5
+KILL_SIGNAL = signal.SIGUSR1
+"""SIGTERM stops; this one is a KILL (rule R10)."""
+
 BEAT_S = 1.0
 RETRY_S = 1.0
 
@@ -105,6 +108,7 @@ class Runner:
         self._ended = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(KILL_SIGNAL, self._on_kill)
         spec = self.spec
         with Store.open(spec.places.database, spec.account, clock=self._clock.wall_ns) as store:
             if _is_over(store, spec):
@@ -283,6 +287,13 @@ class Runner:
             self._commands.stop(flatten=self.spec.session.on_sigterm == "flatten", who="signal")
         else:
             self._end(ENDED)
+
+    def _on_kill(self) -> None:
+        """KILL by a signal; the latch stays where it is until a person resets it."""
+        if self._commands is not None:
+            self._commands.kill("signal")
+        else:  # the store is just being opened
+            self.spec.places.kill_flag.write_text("signal\n", encoding="utf-8")
 
     def _end(self, code: int) -> None:
         if not self._ended.done():

@@ -17,11 +17,21 @@ from chaos_stage import POLL_S, Stage, wait_for
 from engine.errors import WorkbenchError
 from engine.live.processes import RUNNER, SUPERVISOR, WATCHDOG
 from engine.live.reader import submit_command
+from engine.live.runner import KILL_SIGNAL
 from engine.live.starting import StartError
 
-DOORS = ("cli", "flag file", "panel", "signal", "dead runner", "fourth death", "nobody left")
-WATCHDOGS = DOORS[4:]
-SESSION_OF = {"signal": {"on_sigterm": "flatten"}, "dead runner": {"restarts": 0}}
+DOORS = (
+    "cli",
+    "flag file",
+    "panel",
+    "kill signal",
+    "stop signal",
+    "dead runner",
+    "fourth death",
+    "nobody left",
+)
+WATCHDOGS = DOORS[5:]
+SESSION_OF = {"stop signal": {"on_sigterm": "flatten"}, "dead runner": {"restarts": 0}}
 FLAT_S = 150.0
 MOMENT_S = 0.02
 
@@ -52,7 +62,9 @@ def knock(stage, door):
             places.kill_flag.write_text("measured\n")
         case "panel":  # what the second click does
             return submit_command(places.database, "widget", "kill", {"reason": "measured"})
-        case "signal":
+        case "kill signal":
+            stage.alive()[RUNNER].signal(KILL_SIGNAL)
+        case "stop signal":
             stage.alive()[RUNNER].signal(signal.SIGTERM)
         case "dead runner":
             stage.kill(RUNNER)
@@ -75,7 +87,7 @@ def is_proved(stage, door, asked):
     if door == "panel":
         with stage.reader() as reader:
             return reader.command(asked).state == "done"
-    if door == "signal":  # a stop: the runner ends when all is closed and proved
+    if door == "stop signal":  # a stop: the runner ends when all is closed and proved
         return RUNNER not in stage.alive()
     if door in WATCHDOGS:
         beat = stage.beats().get(WATCHDOG)
@@ -146,11 +158,12 @@ def close_by(lake, entry, params, folder, door, *, speed=1, words=(), positions=
             if not proved_s and is_proved(stage, door, asked):
                 proved_s = time.monotonic() - began
             time.sleep(POLL_S / 2)
+        flat_s = min(flat_s, proved_s)  # proved first: it was flat between two looks of ours
         wrong = stage.audit()
         with stage.reader() as reader:
             latch = reader.latch().state
         again = start_again(stage, minutes, flow)
-        wrong += stage.audit(flat=door != "signal")
-        if door != "signal" and not reset_trades_again(stage):
+        wrong += stage.audit(flat=door != "stop signal")
+        if door != "stop signal" and not reset_trades_again(stage):
             wrong.append("a reset does not set the latch back")
         return Closed(door, held, live, flat_s, proved_s, latch, again, wrong)

@@ -39,7 +39,7 @@ def test_killed_processes_come_back_and_nothing_is_doubled_or_lost(day, tmp_path
     print([(each.victims, round(each.own_s, 1)) for each in made.recoveries])
 
 
-@pytest.mark.parametrize("door", ["panel", "dead runner"])
+@pytest.mark.parametrize("door", ["kill signal", "dead runner"])
 def test_kill_closes_everything_and_nothing_is_traded_before_a_reset(day, tmp_path, door):
     made = chaos_doors.close_by(*day, PARAMS, tmp_path, door, speed="max", minutes=2)
     assert made.wrong == []
