@@ -66,8 +66,10 @@ def ladder_price(
     if not base:
         return 0
     low, high = price_band(reference or (quote.last if quote else 0) or base, date)
-    if not low <= base <= high:  # our reference is older than the quote: ticks have stayed away
-        low, high = price_band(base, date)
+    if quote is not None and quote.last and not low <= quote.last <= high:
+        low, high = price_band(
+            quote.last, date
+        )  # our reference is older than the quote: ticks have stayed away
     if quote is not None:
         low, high = max(low, quote.low_limit), min(high, quote.high_limit or high)
     reach = max(-(-base * percent // 100), 1)

@@ -603,6 +603,8 @@ def test_prices_that_have_gone_far_since_the_last_tick_do_not_hold_back_an_exit(
     assert price_band(2000, day)[1] < quote.ask  # the band around our last tick
     assert ladder_price("BUY", quote, 2000, 1, day) == 3232
     assert ladder_price("BUY", quote, 2000, 64, day) == 4000
+    stub = replace(quote, last=2010, high_limit=0)  # nobody trades at such an offer
+    assert ladder_price("BUY", stub, 2000, 1, day) == price_band(2000, day)[1]
 
 
 def test_an_exit_reaches_a_quote_far_from_the_last_tick(desk):
