@@ -6,6 +6,7 @@ the log once the book has proved it (`telling`).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.execution.risk import CE
@@ -163,6 +164,12 @@ class Requests:
             limit=intent.limit,
         )  # fmt: skip
         sent = await self._trader.gateway.place(wish)
+        again = sum(one.quantity for one in sent if one.busy)
+        if again:  # too many requests is no reason to buy back: once more, after the lanes' pause
+            sent = (
+                *(one for one in sent if not one.busy),
+                *await self._trader.gateway.place(replace(wish, quantity=again)),
+            )
         if any(one.outcome in _NO_EFFECT for one in sent):
             self._refused(intent.position, "stop", "place", sent)
 

@@ -98,6 +98,8 @@ class Sent:
         "" when confirmed.
     auth : bool
         Refused because the login is gone: nothing more can be written until a person has logged in again.
+    busy : bool
+        Refused because of too many requests: the same may be sent again after the pause that the lanes make.
     """
 
     tag: str
@@ -105,6 +107,7 @@ class Sent:
     outcome: Outcome
     reason: str = ""
     auth: bool = False
+    busy: bool = False
 
 
 class Wire:
@@ -166,7 +169,7 @@ class Wire:
         self._flying.add(tag)
         answer: Fact
         outcome: Outcome = "refused"
-        reason, auth = "", False
+        reason, auth, busy = "", False, False
         try:
             order_id = await self.broker.place(request_of(intent, self.rules.product))
             outcome, answer = "confirmed", OrderAccepted(tag=tag, order_id=order_id)
@@ -174,7 +177,8 @@ class Wire:
             outcome, reason = "unknown", _words(error)
             answer = OrderUnknown(tag=tag, reason=reason)
         except (BrokerRefused, BrokerBusy, BrokerAuth) as error:
-            reason, auth = _words(error), isinstance(error, BrokerAuth)
+            reason = _words(error)
+            auth, busy = isinstance(error, BrokerAuth), isinstance(error, BrokerBusy)
             answer = OrderRefused(tag=tag, code=self._code(error), reason=reason)
         finally:
             self._flying.discard(tag)
@@ -185,8 +189,8 @@ class Wire:
             self._contradiction(
                 Mismatch(subject="order", key=tag, ours=outcome, theirs="", detail=str(error))
             )
-            outcome, reason = "unknown", str(error)
-        return Sent(tag, intent.quantity, outcome, reason, auth)
+            outcome, reason, busy = "unknown", str(error), False
+        return Sent(tag, intent.quantity, outcome, reason, auth, busy)
 
     async def modify(self, order: Order, change: ModifyPrepared) -> Sent:
         """

@@ -126,6 +126,19 @@ def test_a_start_places_the_stop_that_is_missing_and_finds_both_sides_equal(room
     run(act())
 
 
+@pytest.mark.parametrize(("faults", "stops"), [(["busy"], 1), (["busy", "busy"], 0)])
+def test_a_stop_refused_for_too_many_requests_is_asked_for_once_more(room, faults, stops):
+    async def act():
+        await room.desk.start()
+        await room.desk.short(lots=2)
+        room.broker.place_faults.extend(faults)
+        await room.start(lots=0)
+        assert len([order for order in room.broker.open if order.request.side == "BUY"]) == stops
+        assert bool(room.broker.net) == bool(stops)  # without a stop it is bought back
+
+    run(act())
+
+
 def test_an_order_of_somebody_else_stops_entries_once_and_is_left_alone(room):
     async def act():
         await room.start()
