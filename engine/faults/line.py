@@ -120,7 +120,9 @@ class Line:
                 price = order.request.trigger_ticks or self._exchange.price[order.request.symbol]
                 self._exchange.fill(order, price, order.left if fault == "fill" else self._exchange.lot)
                 self._weather.count(12)
-            if order.left:
+            if order.left and not self._weather.calm and self._weather.draw.random() < 0.3:
+                self._world.later(self._weather.draw.uniform(0.1, 3), lambda: self._cancel_late(order))
+            elif order.left:
                 self._exchange.cancel(order)
             elif fault not in {"fill", "part"}:
                 raise BrokerRefused("Order cannot be cancelled as it is completed", 400)
@@ -269,6 +271,13 @@ class Line:
                 self._weather.count(8)
             raise BrokerRefused("Order rejected by the broker's risk system", 400)
         raise BrokerUnknown("connection reset")
+
+    def _cancel_late(self, order: Held) -> None:
+        """A cancel takes effect some time after it was acknowledged; a fill may win."""
+        if order.left:
+            self._exchange.cancel(order)
+        else:
+            self._weather.count(12)
 
     def _unstick(self, order: Held) -> None:
         if order.status == OrderStatus.PENDING:

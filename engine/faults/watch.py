@@ -22,8 +22,9 @@ NAKED_S = 60.0
 DOUBT_S = 260.0
 """So long where an exit of unknown outcome is waited for: the window of rule R2 twice, and the steps around it."""
 SURPLUS_S = 30.0
-ORPHAN_S = 120.0
-"""So long an order that buys may stand over less than it would buy: a lost cancel is asked for anew after 30 s."""
+ORPHAN_S = 180.0
+"""So long an order that buys may stand over less than it would buy: a lost cancel is asked for anew after 30 s,
+and what others bought back is learnt by a comparison alone."""
 PER_SECOND = 8
 PER_MINUTE = 400
 KITE_PER_SECOND = 10

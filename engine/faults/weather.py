@@ -98,6 +98,7 @@ class Weather:
         wild = draw.choice([0.0, 0.05, 0.15, 0.3])
         for name in ("place", "modify", "cancel", "read"):
             self.shares[name] = wild * draw.choice([0.0, 0.5, 1.0])
+        self.shares["read"] /= 2  # a comparison needs five good reads in a row
         self.latency_s = draw.choice([0.005, 0.05, 0.05, 0.4])
         self.death_share = draw.choice([0.0, 0.002, 0.01, 0.03])
         self.push_lost = draw.choice([0.0, 0.1, 1.0])
