@@ -36,7 +36,7 @@ from engine.live.minute_closing import AGAIN_NS, MinuteClosing
 from engine.live.minutes import Minutes
 from engine.live.money import billed_charges
 from engine.live.old_days import settle_earlier_days
-from engine.live.prechecks import Rails
+from engine.live.prechecks import Rails, may_be_naked
 from engine.live.recorder import Instrument, Recorder, Recording, recording_folder
 from engine.live.session_inputs import Timer
 from engine.live.session_state import MINUTE_NS, Plan
@@ -285,7 +285,10 @@ class LiveDay:
             if past is not None and 0 < past <= begun:  # told again, and its end is still to be answered
                 missing = missing[:-1]
         if missing:
-            bars = await self._missing_bars(missing[0], missing[-1])
+            urgent = not self.paced and may_be_naked(
+                self.store.state
+            )  # stops first: the minutes wait for theirs
+            bars = None if urgent else await self._missing_bars(missing[0], missing[-1])
             if bars is not None:
                 for minute in missing:
                     self.minutes.fill(minute, bars[bars["minute"] == minute])

@@ -94,6 +94,16 @@ def reducing(state: State, position: int) -> tuple[Order, ...]:
     return tuple(o for o in state.open_orders if o.position == position and o.leg != "entry")
 
 
+def may_be_naked(state: State) -> bool:
+    """Whether units may be short that no order takes off: by the log, or by an entry that may have filled unseen."""
+    if any(order.leg == "entry" for order in state.open_orders):
+        return True
+    return any(
+        sum(order.reserved for order in reducing(state, number)) < abs(exposure(state, number))
+        for number in state.positions
+    )
+
+
 def refusal(
     wish: Wish,
     state: State,

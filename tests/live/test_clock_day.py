@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.history.bars import BAR, TICK
+from engine.live import live_day
 from engine.live.backfill import Backfill
 from engine.live.brokers.base import BrokerUnknown, Contract
 from engine.live.brokers.paper import PaperBroker
@@ -228,6 +229,23 @@ def test_a_restart_goes_on_from_its_bars_and_asks_for_the_rest(tmp_path):
         assert known[2] == {777}
         assert known[6] == {2006}
         assert min(first for _, first, _ in rig.candles.asked) == 2
+
+    run(tmp_path, act, OPEN_NS - 30 * NS)
+
+
+def test_after_a_crash_that_may_have_left_a_short_naked_candles_are_not_waited_for(tmp_path, monkeypatch):
+    async def act(rig):
+        await rig.closed(1)
+        await rig.die()
+        await asyncio.sleep(150 / RATE)
+        monkeypatch.setattr(live_day, "may_be_naked", lambda _state: True)
+        await rig.begin()
+        asked_when_begun = list(rig.candles.asked)
+        await rig.closed(6)
+        assert asked_when_begun == []
+        known = dict(rig.bars())
+        assert known[2] <= {777, 2002}  # from candles, or from the ticks that the feed repeats
+        assert all(known[minute] for minute in range(7))
 
     run(tmp_path, act, OPEN_NS - 30 * NS)
 

@@ -12,7 +12,7 @@ from scripted_broker import FREEZE, LOT, NS, RAILS, Desk, closing_store, entry, 
 from engine.execution.risk import Limits
 from engine.live.events import DayLatched, Event
 from engine.live.lanes import DAY_CAPS, WINDOWS, Lane, Lanes, LanesExhaustedError
-from engine.live.prechecks import exposure, refusal
+from engine.live.prechecks import exposure, may_be_naked, refusal
 from engine.live.projections import replay
 from engine.live.slicing import slices
 from engine.live.state import Latch
@@ -67,6 +67,13 @@ def test_a_limit_order_is_held_against_the_band_around_the_reference():
     assert why(wish, reference=2000) == ""
     assert "below the price band" in why(replace(wish, limit=1199), reference=2000)
     assert "no reference price" in why(wish, reference=None)
+
+
+def test_what_may_be_short_without_a_stop_is_seen_in_the_log():
+    assert not may_be_naked(FRESH)
+    assert may_be_naked(SHORT)
+    assert not may_be_naked(STOPPED)
+    assert may_be_naked(state_of(facts.intent("E1")))  # it may have filled unseen
 
 
 def test_an_exit_is_not_held_against_a_reference_that_may_be_old():
