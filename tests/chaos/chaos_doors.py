@@ -19,6 +19,7 @@ from engine.live.processes import RUNNER, SUPERVISOR, WATCHDOG
 from engine.live.reader import submit_command
 from engine.live.runner import KILL_SIGNAL
 from engine.live.starting import StartError
+from engine.live.watchdog import PROVED
 
 DOORS = (
     "cli",
@@ -93,7 +94,7 @@ def is_proved(stage, door, asked):
         beat = stage.beats().get(WATCHDOG)
         return beat is not None and json.loads(beat.status).get("phase") == "closed"
     with stage.reader() as reader:
-        return reader.latch().state == "HALTED"
+        return reader.latch().reason.startswith(PROVED)
 
 
 def start_again(stage, minutes, flow):

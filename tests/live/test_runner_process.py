@@ -90,7 +90,8 @@ def test_a_kill_by_command_is_answered_when_flat_is_proved(rig):
 
 def test_a_flag_file_kills(rig):
     rig.places.kill_flag.write_text("from the shell\n")
-    rig.wait(lambda: rig.latch() == "HALTED", why="halted")
+    rig.wait(lambda: rig.read(lambda r: r.latch()).reason.startswith("proved flat"), why="proved")
+    assert rig.latch() == "HALTED"
     assert not rig.broker_net()
     assert any(fact.reason == "from the shell" for fact in rig.facts("LatchChanged"))
 
