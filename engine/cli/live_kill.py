@@ -5,7 +5,6 @@ the watchdog carries out when the runner does not; and where no process of the s
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -142,19 +141,12 @@ def _left(reader: "StoreReader") -> str:
 
 
 def _close_here(places: "Places", reason: str) -> dict[str, Any]:
-    """Nobody else lives, so this process takes the account, closes, and gives it back."""
+    """Nobody else lives, so this process takes the account, closes, and gives it back; no gate stands before a KILL."""
     from engine.live.brokers.registry import make_broker
     from engine.live.dead_man import run_closing
-    from engine.live.live_gate import SWITCH, LiveGateError, check_switch
     from engine.live.spec import SessionSpec
 
     spec = SessionSpec.read(places.spec)
-    try:
-        check_switch(spec, os.environ)
-    except LiveGateError as error:
-        raise WorkbenchError(
-            f"no process of the session lives, so this terminal has to close; say {SWITCH}=1 workbench live kill"
-        ) from error
     notes.print(
         f"no process of the session lives; this one closes, for at most {spec.session.flatten_within_seconds} s",
         highlight=False,
