@@ -97,6 +97,8 @@ def kills(told, lake, entry, params, folder):
             f"  {each.what} {each.key}: {each.ours or '-'} | {each.theirs or '-'}: {each.cause} ({each.detail})"
         )
     decisions = [each for each in comparison.differences if each.what == "decision"]
+    if told.window is not None:
+        decisions = []  # outside the window nobody decides
     for cause in (cause for cause in CAUSES if any(each.cause == cause for each in decisions)):
         print(f"  decisions that differ by {cause}: {sum(each.cause == cause for each in decisions)}")
     for line in (*made.wrong, *made.problems):
