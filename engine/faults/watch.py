@@ -191,7 +191,7 @@ class Watch:
             short = -net - exchange.covered_by_others(symbol, net)
             self._judge_cover(symbol, short, passed)
             self._judge_orphans(symbol, short, passed)
-            waits = net > 0 and self._exit_in_doubt(symbol)  # a sale of unknown outcome is waited for
+            waits = net > 0 and (self._exit_in_doubt(symbol) or self._sale_stuck(symbol))
             over = self._surplus.get(symbol, 0.0) + (0.0 if waits else passed) if net > 0 else 0.0
             self._surplus[symbol] = over
             if over > SURPLUS_S:
@@ -226,6 +226,15 @@ class Watch:
         return any(
             order.symbol == symbol and order.leg == "exit" and not order.order_id
             for order in self._world.log.open_orders
+        )
+
+    def _sale_stuck(self, symbol: str) -> bool:
+        """Whether a sale waits before the exchange: nothing ends it, and a second one could sell twice (fault 3)."""
+        return any(
+            held.tag is not None
+            and held.status == OrderStatus.PENDING
+            and (held.request.symbol, held.request.side) == (symbol, "SELL")
+            for held in self._world.exchange.open
         )
 
     def _judge_orphans(self, symbol: str, short: int, passed: float) -> None:

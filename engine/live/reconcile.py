@@ -17,7 +17,7 @@ from engine.live.events import Mismatch, OutsideFill, ReconcileDone
 from engine.live.prechecks import exposure, reducing
 from engine.live.session_inputs import BrokerSnapshot, Command
 from engine.live.state import fill_key
-from engine.live.telling import leg_update
+from engine.live.telling import leg_update, takes_back
 
 if TYPE_CHECKING:
     from engine.live.trader import Trader
@@ -314,9 +314,11 @@ class Reconciler:
         trader = self._trader
         log = trader.store.state
         now = trader.state.now_ns
-        today = {o.position for o in log.orders.values() if o.position in trader.state.entries}
-        legs = {(o.position, o.leg): o for o in log.orders.values() if o.position in today}
-        known = {(o.position, o.leg) for o in log.orders.values() if o.order_id or not o.open}
+        mine = [
+            o for o in log.orders.values() if o.position in trader.state.entries and not takes_back(o)
+        ]  # of today
+        legs = {(o.position, o.leg): o for o in mine}
+        known = {(o.position, o.leg) for o in mine if o.order_id or not o.open}
         orders = tuple(leg_update(log, order, now) for leg, order in legs.items() if leg in known)
         places = {symbol: place for place, symbol in enumerate(trader.plan.symbols)}
         held = {

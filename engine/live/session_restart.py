@@ -32,6 +32,7 @@ from engine.live.session import step
 from engine.live.session_inputs import BarsClosed, EntryKnown, OrderUpdate, Trade
 from engine.live.session_state import MINUTE_NS, Entry, Plan, SessionState, Short, new_state
 from engine.live.state import ENDED_STATUSES, NOT_SENT, Order, State, fill_key
+from engine.live.telling import takes_back
 from engine.strategy.swing_break import NOBODY
 
 _TRIGGERED = "OPEN"  # how the broker spells a stop-limit that has become a limit order
@@ -127,7 +128,7 @@ class _Rebuilding:
                 order = self.log.orders[fact.tag]
                 key = fill_key(fact.order_id, fact.trade_id)
                 at_ns = fact.time_ns or event.ts_ns
-                back = order.leg == "exit" and fact.side == "SELL"
+                back = takes_back(order)
                 trade = Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back)
                 step(self.state, trade)
             case OutsideFill() as fact:
@@ -263,9 +264,7 @@ class _Rebuilding:
         short.stop_asked_ns = 0  # waited for anew, as the books were just read
         if any(order.open and order.status == _TRIGGERED for order in stops):
             short.stop_triggered_ns = min(max(order.updated_ns for order in stops), self.state.now_ns)
-        exits = [
-            order for order in exits if order.side == "BUY"
-        ]  # a sale takes back what was bought too many
+        exits = [order for order in exits if not takes_back(order)]
         short.exit_told = sum(order.filled for order in exits)
         short.exit_reason = self.exits.get(short.position, "")
         short.exit_covers = sum(order.quantity for order in exits if order.open and order.order_id)

@@ -40,15 +40,14 @@ def inputs_of(event: Event, log: State, now_ns: int) -> tuple[Input, ...]:
     """
     match event.fact:
         case OrderAccepted() | OrderUpdated() | OrderNotSent() as fact:
-            at_ns = getattr(fact, "time_ns", 0) or now_ns
-            return (leg_update(log, log.orders[fact.tag], at_ns),)
+            return _stands(log, fact.tag, getattr(fact, "time_ns", 0) or now_ns)
         case RequestAnswered(request="modify", outcome="confirmed") as fact:
-            return (leg_update(log, log.orders[fact.tag], now_ns),)
+            return _stands(log, fact.tag, now_ns)
         case FillBooked() as fact:
             order = log.orders[fact.tag]
             key = fill_key(fact.order_id, fact.trade_id)
             at_ns = fact.time_ns or now_ns
-            back = order.leg == "exit" and fact.side == "SELL"
+            back = takes_back(order)
             return (Trade(key, order.position, order.leg, fact.quantity, fact.price, at_ns, back),)
         case OutsideFill() as fact:
             key = fill_key(fact.order_id, fact.trade_id)
@@ -59,14 +58,24 @@ def inputs_of(event: Event, log: State, now_ns: int) -> tuple[Input, ...]:
             return ()
 
 
+def takes_back(order: Order) -> bool:
+    """Whether it sells what was bought too many: no part of its leg, and nobody's to withdraw but `closing`'s."""
+    return order.leg == "exit" and order.side == "SELL"
+
+
+def _stands(log: State, tag: str, at_ns: int) -> tuple[OrderUpdate, ...]:
+    order = log.orders[tag]
+    return () if takes_back(order) else (leg_update(log, order, at_ns),)
+
+
 def leg_update(log: State, order: Order, at_ns: int) -> OrderUpdate:
     """What stands of the leg that an order is a slice of."""
     return summed(leg_orders(log, order.position, order.leg), order.position, order.leg, at_ns)
 
 
 def leg_orders(log: State, position: int, leg: Leg) -> list[Order]:
-    """Every order of a leg, first prepared first, those left out that provably never reached the broker."""
-    return [o for o in log.orders.values() if o.position == position and o.leg == leg]
+    """Every order of a leg, first prepared first; what an exit sells back is not among them."""
+    return [o for o in log.orders.values() if o.position == position and o.leg == leg and not takes_back(o)]
 
 
 def summed(mine: Sequence[Order], position: int, leg: Leg, at_ns: int) -> OrderUpdate:

@@ -45,3 +45,14 @@ def test_an_exit_that_sells_takes_back_what_was_bought_too_many(leg, side, back)
     )
     assert isinstance(trade, Trade)
     assert trade.reversal is back
+
+
+def test_what_stands_of_a_sale_that_takes_back_is_no_part_of_the_exit():
+    bought = [intent("X1", leg="exit", side="BUY", quantity=65), e.OrderAccepted(tag="X1", order_id="o1")]
+    sale = [*bought, intent("X2", leg="exit", side="SELL", quantity=65)]
+    stands = e.OrderAccepted(tag="X2", order_id="o2")
+    assert told(*sale, stands) == ()
+    changed = e.ModifyPrepared(tag="X1", quantity=65, trigger=0, limit=100, order_type="LIMIT", reason="")
+    answered = e.RequestAnswered(tag="X1", request="modify", outcome="confirmed", reason="")
+    (exit_,) = told(*sale, stands, changed, answered)
+    assert exit_.quantity == 65
