@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 from kiteconnect import KiteConnect
+from kiteconnect.exceptions import NetworkException
 
 from engine.cli.rehearsal_processes import log_in
 from engine.live.brokers.kite_token import ACCESS_TOKEN, API_KEY, KiteSecrets, dies_after, write_token
@@ -261,7 +262,11 @@ class Stage:
     def books(self):
         """Orders, trades and net positions by the exchange's own account."""
         kite = KiteConnect(self.exchange.told["api_key"], self.token, root=self.exchange.told["rest_url"])
-        return kite.orders(), kite.trades(), kite.positions()["net"]
+        for _ in range(5):
+            with suppress(NetworkException):  # the session's own reads count for the same limit
+                return kite.orders(), kite.trades(), kite.positions()["net"]
+            time.sleep(1)
+        raise StageError("the exchange's books cannot be read")
 
     def audit(self, *, flat=True):
         """What is wrong between the exchange's books and the log; empty when all is well."""
