@@ -1,5 +1,6 @@
 """Many histories, on one core or several, and what they amount to."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -92,9 +93,14 @@ def explore(
     return Campaign(first, seeds, tuple(sorted(violations)), met, crashes, fills, positions, took)
 
 
+def _prepare() -> None:
+    """What was imported is there to stay: not gone through again at every collection (a fifth of the time)."""
+    gc.freeze()
+
+
 def _histories(seeds: range, workers: int) -> Iterator[History]:
     if workers < 2 or len(seeds) < 2 * CHUNK:
         yield from map(play, seeds)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_prepare) as pool:
         yield from pool.map(play, seeds, chunksize=CHUNK)

@@ -96,6 +96,7 @@ class Line:
             if fault in {"busy", "refuse", "never"}:
                 self._fails(fault, request.tag)
             order = self._exchange.orders[order_id]
+            self._races(order, fault)
             try:
                 self._exchange.modify(order, request)
             except BrokerRefused:
@@ -116,9 +117,7 @@ class Line:
             fault = await self._arrives("cancel")
             if fault in {"busy", "refuse", "never"}:
                 self._fails(fault, order.tag or "")
-            if fault in {"fill", "part"} and order.status != OrderStatus.PENDING and order.left:
-                price = order.request.trigger_ticks or self._exchange.price[order.request.symbol]
-                self._exchange.fill(order, price, order.left if fault == "fill" else self._exchange.lot)
+            if self._races(order, fault):
                 self._weather.count(12)
             if order.left and not self._weather.calm and self._weather.draw.random() < 0.3:
                 self._world.later(self._weather.draw.uniform(0.1, 3), lambda: self._cancel_late(order))
@@ -271,6 +270,14 @@ class Line:
                 self._weather.count(8)
             raise BrokerRefused("Order rejected by the broker's risk system", 400)
         raise BrokerUnknown("connection reset")
+
+    def _races(self, order: Held, fault: str) -> bool:
+        """Now and then the order fills while a request about it is on its way."""
+        if fault not in {"fill", "part"} or order.status == OrderStatus.PENDING or not order.left:
+            return False
+        price = order.request.trigger_ticks or self._exchange.price[order.request.symbol]
+        self._exchange.fill(order, price, order.left if fault == "fill" else self._exchange.lot)
+        return True
 
     def _cancel_late(self, order: Held) -> None:
         """A cancel takes effect some time after it was acknowledged; a fill may win."""

@@ -50,7 +50,7 @@ FAULTS: dict[int, str] = {
 ELSEWHERE = frozenset({17, 27})
 
 _PLACE = ("lost", "late", "never", "busy", "refuse", "reject", "stuck")
-_MODIFY = ("lost", "never", "busy", "refuse")
+_MODIFY = ("lost", "never", "busy", "refuse", "fill", "part")
 _CANCEL = ("lost", "never", "busy", "refuse", "fill", "part")
 _READ = ("never", "busy", "slow", "short")
 
@@ -123,7 +123,7 @@ class Weather:
 
     def is_on(self, kind: str, now_s: float) -> bool:
         """Whether trouble of this kind is going on."""
-        return not self.calm and any(spell.kind == kind and spell.holds(now_s) for spell in self.spells)
+        return not self.calm and any(spell.holds(now_s) for spell in self.spells if spell.kind == kind)
 
     def first(self, kind: str) -> float | None:
         """When trouble of this kind begins; None if this history has none."""
