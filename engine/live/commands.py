@@ -192,9 +192,9 @@ class Commands:
         trader.command(Command("flatten", who, reason or "flatten", position))
         clock = trader.clock
         until = clock.monotonic_ns() + round(FLATTEN_ONE_S * 1e9)
-        while short.units and clock.monotonic_ns() < until:
+        while not short.flat and clock.monotonic_ns() < until:  # flat is what is booked, not only told
             await trader.wait_changed(POLL_S)
-        return ("done", "flat" if not short.units else f"{short.units} units are left, buying back goes on")
+        return ("done", "flat" if short.flat else f"{short.units} units are left, buying back goes on")
 
     async def _reset(self, who: str, reason: str) -> _Answer:
         trader = self._trader
