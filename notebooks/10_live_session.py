@@ -62,7 +62,7 @@ refuse_unready(results)
 # ## Start, or find it running
 
 # %%
-from engine.live.starting import start_session
+from engine.live.control.starting import start_session
 
 started = start_session(spec, confirmation=settings.confirmation)
 print(started.mode_line)

@@ -15,9 +15,9 @@ import numpy as np
 
 from engine.bench.live_reader import DATE, HISTORY, bars_of, percentiles, session_of
 from engine.errors import DataError
-from engine.live.events import IntentPrepared, OrderAccepted, SessionStarted
-from engine.live.session_restart import rebuild
-from engine.live.session_state import MINUTE_NS
+from engine.live.decisions.session_restart import rebuild
+from engine.live.decisions.session_state import MINUTE_NS
+from engine.live.log.events import IntentPrepared, OrderAccepted, SessionStarted
 from engine.live.store import Store
 from engine.params import project_folder
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 import engine.live.runner
-from engine.live.bar_log import BarLog
-from engine.live.feed_link import FeedLink
+from engine.live.day.bar_log import BarLog
+from engine.live.day.feed_link import FeedLink
+from engine.live.day.minutes import Minutes
+from engine.live.decisions.session_inputs import Bar, BarsClosed, Timer
+from engine.live.decisions.session_state import MINUTE_NS, SessionState, new_state, plan_for
 from engine.live.feeds.wire import Ticks
-from engine.live.minutes import Minutes
 from engine.live.session import step
-from engine.live.session_inputs import Bar, BarsClosed, Timer
-from engine.live.session_state import MINUTE_NS, SessionState, new_state, plan_for
 from engine.market.indices import index_of
 from engine.params import load_params
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
+    from engine.live.control.processes import Process
     from engine.live.places import Places
-    from engine.live.processes import Process
 
 
 class NoSessionError(WorkbenchError):
@@ -53,6 +53,6 @@ def meant(account: str | None, data_folder: Path | None) -> "Places":
 
 def processes(places: "Places") -> "dict[str, Process]":
     """Which processes of a session live, by name."""
-    from engine.live.processes import find_all, session_commands
+    from engine.live.control.processes import find_all, session_commands
 
     return find_all(session_commands(places.spec))

@@ -12,8 +12,8 @@ from engine.cli.show import console, notes
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
+    from engine.live.log.reader import Command
     from engine.live.places import Places
-    from engine.live.reader import Command
 
 ORIGIN = "cli"
 ANSWER_S = 15.0
@@ -34,7 +34,7 @@ def submit(places: "Places", verb: str, payload: Mapping[str, object] | None = N
     StoreError
         If it could not be written: use another door.
     """
-    from engine.live.reader import submit_command
+    from engine.live.log.reader import submit_command
 
     return submit_command(places.database, ORIGIN, verb, payload)
 
@@ -62,7 +62,7 @@ def await_answer(
     StoreError
         If the database cannot be read.
     """
-    from engine.live.reader import StoreReader
+    from engine.live.log.reader import StoreReader
 
     began = time.monotonic()
     limit_s = within_s if taken_s is None else taken_s
@@ -91,7 +91,7 @@ def ask(places: "Places", verb: str, payload: Mapping[str, object], within_s: fl
     NoAnswerError, StoreError
         As `await_answer`, `submit`.
     """
-    from engine.live.processes import RUNNER
+    from engine.live.control.processes import RUNNER
 
     if RUNNER not in processes(places):
         raise NoSessionError(

@@ -18,8 +18,8 @@ from engine.cli.show import console, notes, print_json
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
+    from engine.live.log.reader import StoreReader
     from engine.live.places import Places
-    from engine.live.reader import StoreReader
 
 TAKEN_S = 2.0
 LOOK_S = 0.2
@@ -47,7 +47,7 @@ def run_kill(
     WorkbenchError
         If no door is open.
     """
-    from engine.live.processes import RUNNER, SUPERVISOR, WATCHDOG
+    from engine.live.control.processes import RUNNER, SUPERVISOR, WATCHDOG
     from engine.live.spec import SessionSpec
 
     places = meant(account, data_folder)
@@ -102,7 +102,7 @@ def _knock(places: "Places", reason: str, *, runner: bool) -> tuple[int | None, 
 
 def _follow(places: "Places", number: int | None, began: float, patience_s: float) -> dict[str, Any]:
     """Show what is left until flat is proved or the time is over."""
-    from engine.live.reader import StoreReader
+    from engine.live.log.reader import StoreReader
 
     words = "the database cannot be read"
     with notes.status("closing") as shown:
@@ -143,7 +143,7 @@ def _left(reader: "StoreReader") -> str:
 def _close_here(places: "Places", reason: str) -> dict[str, Any]:
     """Nobody else lives, so this process takes the account, closes, and gives it back; no gate stands before a KILL."""
     from engine.live.brokers.registry import make_broker
-    from engine.live.dead_man import run_closing
+    from engine.live.control.dead_man import run_closing
     from engine.live.spec import SessionSpec
 
     spec = SessionSpec.read(places.spec)

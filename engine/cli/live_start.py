@@ -65,8 +65,8 @@ def run_start(
         If it may not start, another session runs, or parameters are wrong.
     """
     from engine.cli.check import UNKNOWN, session_spec
-    from engine.live.live_gate import check_switch, sentence
-    from engine.live.starting import start_session
+    from engine.live.control.live_gate import check_switch, sentence
+    from engine.live.control.starting import start_session
 
     asked = [*(changes or []), *([f"mode={mode}"] if mode else [])]
     spec = session_spec(session, asked, root, account, day, data_folder)
@@ -116,7 +116,7 @@ def run_start(
 
 def _say_latch(places: "Places") -> None:
     """A start does not undo a pause or a KILL: say so where it matters."""
-    from engine.live.reader import StoreReader
+    from engine.live.log.reader import StoreReader
 
     with StoreReader(places.database) as reader:
         latch = reader.latch()
@@ -138,7 +138,7 @@ def run_stop(flatten: bool, account: str | None, data_folder: Path | None) -> No
     WorkbenchError
         If it did not end.
     """
-    from engine.live.processes import RUNNER, SUPERVISOR
+    from engine.live.control.processes import RUNNER, SUPERVISOR
     from engine.live.spec import SessionSpec
 
     places = meant(account, data_folder)
@@ -172,7 +172,7 @@ def _asked_to_stop(places: "Places", flatten: bool, patience_s: float) -> str:
 
 
 def _await_end(places: "Places", patience_s: float) -> None:
-    from engine.live.processes import SUPERVISOR
+    from engine.live.control.processes import SUPERVISOR
 
     deadline = time.monotonic() + patience_s
     while SUPERVISOR in (alive := processes(places)):
@@ -194,8 +194,8 @@ def run_reset(reason: str, account: str | None, data_folder: Path | None) -> Non
         If it was refused, and why.
     """
     from engine.live.brokers.registry import make_broker
-    from engine.live.dead_man import reset_latch
-    from engine.live.processes import RUNNER
+    from engine.live.control.dead_man import reset_latch
+    from engine.live.control.processes import RUNNER
     from engine.live.spec import SessionSpec
 
     places = meant(account, data_folder)

@@ -16,8 +16,8 @@ from engine.market.prices import paise_to_rupees, to_rupees
 
 if TYPE_CHECKING:
     from engine.desk.live_view import LiveView
+    from engine.live.control.processes import Process
     from engine.live.places import Places
-    from engine.live.processes import Process
 
 State = Literal["well", "not running", "unwell"]
 EXIT_CODES: dict[State, int] = {"well": 0, "not running": 1, "unwell": 2}

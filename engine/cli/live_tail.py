@@ -29,8 +29,8 @@ def run_tail(lines: int, follow: bool, account: str | None, data_folder: Path | 
         If there is no log, or it cannot be read.
     """
     from engine.desk.live_words import LogWords
-    from engine.live.reader import StoreReader
-    from engine.live.store_errors import StoreError
+    from engine.live.log.reader import StoreReader
+    from engine.live.log.store_errors import StoreError
 
     places = meant(account, data_folder)
     words = LogWords()

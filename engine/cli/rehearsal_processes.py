@@ -34,10 +34,18 @@ from engine.live.brokers.kite_token import (
     login_url,
     write_token,
 )
-from engine.live.processes import FEED, RUNNER, SUPERVISOR, Process, find_all, last_words, session_commands
-from engine.live.reader import StoreReader
+from engine.live.control.processes import (
+    FEED,
+    RUNNER,
+    SUPERVISOR,
+    Process,
+    find_all,
+    last_words,
+    session_commands,
+)
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
 from engine.live.spec import SessionSpec
-from engine.live.store_errors import StoreError
 from engine.market.clock import IST
 from engine.params import SwingBreakParams
 from engine.practice.login import API_KEY as PRACTICE_KEY

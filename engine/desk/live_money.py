@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.live.money import billed_charges
-from engine.live.state import Fill, Position
+from engine.live.log.money import billed_charges
+from engine.live.log.state import Fill, Position
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from engine.desk.live_view import seconds
 from engine.desk.notebook import Date
 from engine.errors import WorkbenchError
+from engine.live.control.processes import find_all, session_commands
 from engine.live.feeds.played import NoExchangeError, doors_of, played_options
+from engine.live.log.reader import StoreReader
 from engine.live.places import Places
 from engine.live.preflight import CheckResult
-from engine.live.processes import find_all, session_commands
-from engine.live.reader import StoreReader
 from engine.live.spec import SessionSpec, load_session_params, make_spec
 from engine.market.clock import IST
 from engine.params import project_folder

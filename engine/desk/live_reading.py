@@ -14,17 +14,17 @@ from typing import Self
 from engine.desk.live_view import Facts, Flattening, LiveView, Sign, view_of
 from engine.desk.live_words import LogLine, LogWords
 from engine.errors import ParamsError, WorkbenchError
-from engine.live.events import (
+from engine.live.log.events import (
     DecisionMade,
     Event,
     LatchChanged,
     SessionStarted,
 )
-from engine.live.heartbeat import Beat
+from engine.live.log.heartbeat import Beat
+from engine.live.log.reader import Command, StoreReader
+from engine.live.log.state import Day
 from engine.live.places import Places
-from engine.live.reader import Command, StoreReader
 from engine.live.spec import SessionSpec
-from engine.live.state import Day
 from engine.market.prices import PAISE_PER_RUPEE
 
 LINES_KEPT = 400

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from engine.desk.live_money import Money, day_money, in_r
 from engine.desk.live_words import LogLine, decided_at, decision_words, reason_words
 from engine.errors import DataError
-from engine.live.events import DecisionMade
-from engine.live.state import Day, Fill, Latch, Order, Position
+from engine.live.log.events import DecisionMade
+from engine.live.log.state import Day, Fill, Latch, Order, Position
 from engine.market.clock import from_ns
 from engine.market.prices import PAISE_PER_TICK, to_ticks
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.desk.plots import reason_label, rupees
-from engine.live import events as e
-from engine.live.state import ENDED_STATUSES
+from engine.live.log import events as e
+from engine.live.log.state import ENDED_STATUSES
 from engine.market.clock import from_ns, minute_label
 from engine.market.prices import paise_to_rupees, to_rupees
 

@@ -18,8 +18,8 @@ from engine.desk.live_reading import LiveReading
 from engine.desk.live_view import LiveView
 from engine.desk.panels_chart import LiveCharts
 from engine.desk.panels_commands import Clock, Controls
+from engine.live.day.recorder import recording_folder
 from engine.live.places import Places
-from engine.live.recorder import recording_folder
 
 EVERY_S = 1.0
 BUSY_S = 0.25

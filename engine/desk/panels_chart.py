@@ -14,7 +14,7 @@ from engine.desk import plots
 from engine.desk.live_chart import Closes, Curve, RecordedCloses, clock_of, profit_curve
 from engine.desk.live_view import LiveView
 from engine.desk.plots.look import BLUE, GREY, ORANGE
-from engine.live.state import Fill, Position
+from engine.live.log.state import Fill, Position
 from engine.market.prices import PAISE_PER_RUPEE, TICKS_PER_RUPEE
 
 HEIGHT = 330

@@ -17,7 +17,7 @@ from engine.desk.live_reading import LiveReading
 from engine.desk.live_view import FRESH_S, LiveView, seconds
 from engine.desk.live_words import command_label
 from engine.errors import WorkbenchError
-from engine.live.reader import submit_command
+from engine.live.log.reader import submit_command
 
 ARMED_S = 5.0
 ORIGIN = "widget"

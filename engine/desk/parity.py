@@ -23,7 +23,7 @@ from engine.desk.parity_rows import (
     session_day,
     trade_hash,
 )
-from engine.live.events import DecisionMade
+from engine.live.log.events import DecisionMade
 from engine.market.clock import from_ns, minute_label
 from engine.market.prices import paise_to_rupees, to_rupees
 

@@ -13,7 +13,7 @@ from engine.desk.parity_evidence import MINUTE_NS, Evidence, Life
 from engine.desk.parity_rows import MS_NS, SECOND_NS, TradeKey, TradeRow
 from engine.execution.bar_path import MOMENT_MS
 from engine.execution.ledger import EXIT_REASONS
-from engine.live.events import DecisionMade
+from engine.live.log.events import DecisionMade
 from engine.market.clock import from_ns
 
 CAUSES = {

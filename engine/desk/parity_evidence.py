@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from engine.desk.parity_rows import MS_NS, BacktestDay, SessionDay
 from engine.execution.bar_path import MINUTE_MS
 from engine.execution.orders import ENTRY, ORDER_EVENTS
-from engine.live.events import (
+from engine.live.log.events import (
     CancelPrepared,
     CommandTaken,
     DayLatched,
@@ -30,7 +30,7 @@ from engine.live.events import (
     RequestAnswered,
     RunnerStarted,
 )
-from engine.live.state import Order
+from engine.live.log.state import Order
 
 MINUTE_NS = MINUTE_MS * MS_NS
 HALF_DAY_NS = 12 * 60 * MINUTE_NS

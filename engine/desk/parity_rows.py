@@ -18,10 +18,10 @@ from engine.errors import DataError
 from engine.execution.bar_path import MINUTE_MS, MOMENTS
 from engine.execution.decisions import VERDICTS
 from engine.execution.ledger import DAY_TARGET, EXIT_REASONS
-from engine.live.events import DecisionMade, Event, IntentPrepared, SessionStarted
-from engine.live.projections import replay
-from engine.live.reader import StoreReader
-from engine.live.state import Fill, Order, Position
+from engine.live.log.events import DecisionMade, Event, IntentPrepared, SessionStarted
+from engine.live.log.projections import replay
+from engine.live.log.reader import StoreReader
+from engine.live.log.state import Fill, Order, Position
 from engine.market.clock import minute_start, to_ns
 from engine.market.prices import PAISE_PER_TICK, paise_to_rupees
 

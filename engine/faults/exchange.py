@@ -17,7 +17,7 @@ from engine.live.brokers.base import (
     PositionReport,
     TradeReport,
 )
-from engine.live.events import Side
+from engine.live.log.events import Side
 from engine.market.prices import TICK_RUPEES
 
 LEAP = 40  # ticks; a larger move between two moments is a gap

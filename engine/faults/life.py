@@ -9,12 +9,12 @@ from engine.faults.line import Line
 from engine.faults.market import STEP_S, STEPS
 from engine.faults.virtual import Died, Fate, ProcessClock
 from engine.live.brokers.base import BrokerError, OrderReport
-from engine.live.events import SessionStarted
+from engine.live.decisions.session_inputs import BarsClosed, Command, FeedStatus, Quotes, Timer
 from engine.live.gateway import Gateway
-from engine.live.prechecks import Rails
-from engine.live.session_inputs import BarsClosed, Command, FeedStatus, Quotes, Timer
+from engine.live.log.events import SessionStarted
+from engine.live.log.store_errors import StoreError
+from engine.live.orders.prechecks import Rails
 from engine.live.store import CrashPoint, Store
-from engine.live.store_errors import StoreError
 from engine.live.trader import Trader
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from engine.live.session_inputs import Bar
+from engine.live.decisions.session_inputs import Bar
 
 STEPS = 10
 """Moments of a minute at which prices are seen."""

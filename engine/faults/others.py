@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from engine.faults.virtual import NS
 from engine.live.brokers.base import OrderStatus
-from engine.live.session_inputs import Command
+from engine.live.decisions.session_inputs import Command
+from engine.live.log.store_errors import LeaseHeldError
 from engine.live.store import Store
-from engine.live.store_errors import LeaseHeldError
 
 if TYPE_CHECKING:
     from engine.faults.world import World

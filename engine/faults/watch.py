@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.execution.risk import UNLIMITED
 from engine.faults.exchange import Held
 from engine.live.brokers.base import OrderRequest, OrderStatus
-from engine.live.state import Order, State
+from engine.live.log.state import Order, State
 
 if TYPE_CHECKING:
     from engine.faults.world import World

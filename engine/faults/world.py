@@ -21,12 +21,12 @@ from engine.faults.virtual import NS, Died, Fate, WallClock, run
 from engine.faults.watch import Violation, Watch
 from engine.faults.weather import Weather
 from engine.live.brokers.base import ContractMismatchError, OrderStatus
-from engine.live.events import LatchState
-from engine.live.session_state import Plan, plan_for
-from engine.live.state import State
+from engine.live.decisions.session_state import Plan, plan_for
+from engine.live.log.events import LatchState
+from engine.live.log.state import State
+from engine.live.log.store_errors import StoreError
+from engine.live.orders.wire import Rules
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
-from engine.live.wire import Rules
 from engine.market.contracts import lot_size
 
 DATE, EXPIRY = dt.date(2026, 11, 20), dt.date(2026, 11, 23)

@@ -19,23 +19,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from engine.errors import WorkbenchError
-from engine.live.alert_texts import Level, Message, Teller, headed
-from engine.live.events import Event, Mode, RunnerStarted, SessionEnded, SessionStarted
-from engine.live.heartbeat import Heart
-from engine.live.messengers import (
+from engine.live.control.processes import ALERTS, CANNOT_START
+from engine.live.control.pulse import BEAT_S, own_log
+from engine.live.log.events import Event, Mode, RunnerStarted, SessionEnded, SessionStarted
+from engine.live.log.heartbeat import Heart
+from engine.live.log.projections import STATE_KINDS, replay
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
+from engine.live.messages.alert_texts import Level, Message, Teller, headed
+from engine.live.messages.messengers import (
     Messenger,
     configured,
     deliver_now,
     keep_addresses_quiet,
     messengers_of,
 )
-from engine.live.outbox import Outbox
-from engine.live.processes import ALERTS, CANNOT_START
-from engine.live.projections import STATE_KINDS, replay
-from engine.live.pulse import BEAT_S, own_log
-from engine.live.reader import StoreReader
+from engine.live.messages.outbox import Outbox
 from engine.live.spec import SessionSpec
-from engine.live.store_errors import StoreError
 from engine.market.prices import PAISE_PER_RUPEE
 
 LOOK_S = 0.2

@@ -11,17 +11,17 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from engine.errors import WorkbenchError
-from engine.live import closing
 from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
 from engine.live.clocks import Clock, seconds
-from engine.live.closing import Closed
-from engine.live.events import IntentPrepared, ModifyPrepared, OrderDenied, OrderType, OrderUnknown
-from engine.live.lanes import Lane, Lanes, LanesExhaustedError
-from engine.live.prechecks import Rails, Wish, exposure, refusal
-from engine.live.slicing import Tags, slices
-from engine.live.state import PREPARED, SENT, Order
+from engine.live.log.events import IntentPrepared, ModifyPrepared, OrderDenied, OrderType, OrderUnknown
+from engine.live.log.state import PREPARED, SENT, Order
+from engine.live.orders import closing
+from engine.live.orders.closing import Closed
+from engine.live.orders.lanes import Lane, Lanes, LanesExhaustedError
+from engine.live.orders.prechecks import Rails, Wish, exposure, refusal
+from engine.live.orders.slicing import Tags, slices
+from engine.live.orders.wire import Rules, Sent, Wire
 from engine.live.store import Store
-from engine.live.wire import Rules, Sent, Wire
 
 LANES: dict[str, Lane] = {"entry": Lane.ENTRY, "stop": Lane.STOP, "exit": Lane.EXIT}
 WORKING = frozenset({"OPEN", "TRIGGER PENDING"})  # Kite's spellings of an order that stands at the exchange

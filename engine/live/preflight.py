@@ -14,8 +14,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from engine.errors import WorkbenchError
-from engine.live import preflight_broker, preflight_machine, preflight_session
-from engine.live.preflight_case import Case, Check, CheckResult, Finding, Learned
+from engine.live.checks import preflight_broker, preflight_machine, preflight_session
+from engine.live.checks.preflight_case import Case, Check, CheckResult, Finding, Learned
 from engine.live.spec import SessionSpec
 from engine.market.clock import IST
 

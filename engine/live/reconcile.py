@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from engine.live.brokers.base import BrokerAuth, BrokerError, BrokerUnknown, OrderReport, TradeReport
 from engine.live.clocks import seconds
-from engine.live.events import Mismatch, OutsideFill, ReconcileDone
-from engine.live.prechecks import exposure, reducing
-from engine.live.session_inputs import BrokerSnapshot, Command
-from engine.live.state import fill_key
-from engine.live.telling import leg_update, takes_back
+from engine.live.decisions.session_inputs import BrokerSnapshot, Command
+from engine.live.decisions.telling import leg_update, takes_back
+from engine.live.log.events import Mismatch, OutsideFill, ReconcileDone
+from engine.live.log.state import fill_key
+from engine.live.orders.prechecks import exposure, reducing
 
 if TYPE_CHECKING:
     from engine.live.trader import Trader

@@ -20,25 +20,25 @@ from typing import Any, Literal
 import structlog
 
 from engine.errors import WorkbenchError
-from engine.live.backfill import Backfill
 from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
 from engine.live.brokers.kite import KiteBroker
 from engine.live.brokers.registry import make_broker
 from engine.live.clocks import Clock, PacedClock, SystemClock
-from engine.live.commands import Commands
-from engine.live.day_status import DayStatus
-from engine.live.events import LinkChanged, RunnerStarted
-from engine.live.feed_link import FeedLink
+from engine.live.control.live_gate import check_switch
+from engine.live.control.processes import CANNOT_START, ENDED, LEASE_HELD
+from engine.live.day.backfill import Backfill
+from engine.live.day.commands import Commands
+from engine.live.day.day_status import DayStatus
+from engine.live.day.feed_link import FeedLink
+from engine.live.day.live_day import DayParts, LiveDay
 from engine.live.feeds.candles import open_candles
 from engine.live.feeds.logins import Logins
-from engine.live.heartbeat import Heart
-from engine.live.lease import boot_id
-from engine.live.live_day import DayParts, LiveDay
-from engine.live.live_gate import check_switch
-from engine.live.processes import CANNOT_START, ENDED, LEASE_HELD
+from engine.live.log.events import LinkChanged, RunnerStarted
+from engine.live.log.heartbeat import Heart
+from engine.live.log.lease import boot_id
+from engine.live.log.store_errors import EventRefusedError, LeaseHeldError, StoreError
 from engine.live.spec import SIMULATED_FEEDS, SessionSpec
 from engine.live.store import Store
-from engine.live.store_errors import EventRefusedError, LeaseHeldError, StoreError
 from engine.market.clock import minute_start, to_ns
 from engine.market.indices import index_of
 from engine.market.sessions import session_minutes

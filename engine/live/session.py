@@ -10,11 +10,10 @@ from functools import singledispatch
 
 import numpy as np
 
-from engine.live import session_bars as bars
-from engine.live import session_entries as entries
-from engine.live import session_positions as positions
-from engine.live.events import LatchChanged, LatchState
-from engine.live.session_inputs import (
+from engine.live.decisions import session_bars as bars
+from engine.live.decisions import session_entries as entries
+from engine.live.decisions import session_positions as positions
+from engine.live.decisions.session_inputs import (
     BarsClosed,
     BrokerSnapshot,
     Command,
@@ -28,8 +27,9 @@ from engine.live.session_inputs import (
     Timer,
     Trade,
 )
-from engine.live.session_intents import Alert, Intent, Record
-from engine.live.session_state import MINUTE_NS, Entry, SessionState, no_order
+from engine.live.decisions.session_intents import Alert, Intent, Record
+from engine.live.decisions.session_state import MINUTE_NS, Entry, SessionState, no_order
+from engine.live.log.events import LatchChanged, LatchState
 
 
 def step(state: SessionState, event: Input) -> tuple[Intent, ...]:
@@ -151,7 +151,9 @@ def _(event: LatchKnown, state: SessionState) -> None:
 def _(event: FeedStatus, state: SessionState) -> None:
     if event.fresh != state.feed_fresh:
         why = f" ({event.detail})" if event.detail else ""
-        text = f"prices are fresh again{why}" if event.fresh else f"no fresh prices{why}: no entries, stops stay"
+        text = (
+            f"prices are fresh again{why}" if event.fresh else f"no fresh prices{why}: no entries, stops stay"
+        )
         state.outbox.append(Alert("info" if event.fresh else "warning", text))
     state.feed_fresh = event.fresh
     if not event.fresh:

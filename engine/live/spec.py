@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from engine.errors import ParamsError
 from engine.history.writing import write_atomic
-from engine.live.events import Mode
+from engine.live.log.events import Mode
 from engine.live.places import Places
 from engine.params import SwingBreakParams, load_params, project_folder, read_values, session_path, validated
 

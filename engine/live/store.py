@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self
 
-from engine.live import schema
-from engine.live.events import (
+from engine.live.log import schema
+from engine.live.log.events import (
     CommandAnswered,
     CommandTaken,
     Event,
@@ -25,9 +25,9 @@ from engine.live.events import (
     ProjectionsRebuilt,
     encode,
 )
-from engine.live.journal import Journal, Line
-from engine.live.lease import FileLock, drop_lease, read_holder, take_lease
-from engine.live.log_writing import (
+from engine.live.log.journal import Journal, Line
+from engine.live.log.lease import FileLock, drop_lease, read_holder, take_lease
+from engine.live.log.log_writing import (
     Entry,
     Verification,
     merge_journal,
@@ -35,11 +35,11 @@ from engine.live.log_writing import (
     verify_log,
     write_planned,
 )
-from engine.live.projections import loosens
-from engine.live.reader import Command, open_read_only, read_commands
-from engine.live.state import Latch, State, stricter
-from engine.live.store_errors import EventRefusedError, LeaseHeldError, StoreError, translated
-from engine.live.tables import load_state, read_events, read_latch, rebuild, tables_differ
+from engine.live.log.projections import loosens
+from engine.live.log.reader import Command, open_read_only, read_commands
+from engine.live.log.state import Latch, State, stricter
+from engine.live.log.store_errors import EventRefusedError, LeaseHeldError, StoreError, translated
+from engine.live.log.tables import load_state, read_events, read_latch, rebuild, tables_differ
 
 CrashPoint = Literal["before begin", "before commit", "after commit", "journalled"]
 

@@ -29,10 +29,9 @@ from collections import deque
 from pathlib import Path
 
 from engine.errors import WorkbenchError
-from engine.live.children import Child, Ended
-from engine.live.lease import FileLock, boot_id
-from engine.live.live_gate import check_switch
-from engine.live.processes import (
+from engine.live.control.children import Child, Ended
+from engine.live.control.live_gate import check_switch
+from engine.live.control.processes import (
     ALERTS,
     CANNOT_START,
     ENDED,
@@ -45,10 +44,11 @@ from engine.live.processes import (
     Process,
     session_commands,
 )
-from engine.live.pulse import Pulse, own_log
-from engine.live.reader import StoreReader
+from engine.live.control.pulse import Pulse, own_log
+from engine.live.log.lease import FileLock, boot_id
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import LeaseHeldError
 from engine.live.spec import SessionSpec
-from engine.live.store_errors import LeaseHeldError
 
 BROKEN = 1
 """Exit code: the session did not end by itself; the watchdog closed it, or a stopped runner crashed."""

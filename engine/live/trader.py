@@ -14,20 +14,20 @@ from typing import Any
 
 from engine.live.brokers.base import BrokerAuth, BrokerError, OrderReport
 from engine.live.clocks import Clock, PacedClock
-from engine.live.events import Event, Fact, LatchChanged
+from engine.live.decisions.session_inputs import BarsClosed, Command, Input, LatchKnown, Timer
+from engine.live.decisions.session_intents import Alert, Intent, Record
+from engine.live.decisions.session_restart import rebuild
+from engine.live.decisions.session_state import Plan, SessionState, new_state
+from engine.live.decisions.telling import inputs_of
 from engine.live.gateway import Gateway
-from engine.live.prechecks import exposure
+from engine.live.log.events import Event, Fact, LatchChanged
+from engine.live.log.state import STRICTNESS
+from engine.live.log.store_errors import StoreError
+from engine.live.orders.prechecks import exposure
+from engine.live.orders.requests import Requests
 from engine.live.reconcile import Comparison, Reconciler
-from engine.live.requests import Requests
 from engine.live.session import step
-from engine.live.session_inputs import BarsClosed, Command, Input, LatchKnown, Timer
-from engine.live.session_intents import Alert, Intent, Record
-from engine.live.session_restart import rebuild
-from engine.live.session_state import Plan, SessionState, new_state
-from engine.live.state import STRICTNESS
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
-from engine.live.telling import inputs_of
 
 ASLEEP_S = 0.005
 

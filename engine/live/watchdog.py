@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.errors import WorkbenchError
-from engine.live.heartbeat import Beat, read_beats
-from engine.live.lease import boot_id, read_holder
-from engine.live.live_gate import check_switch
-from engine.live.processes import (
+from engine.live.control.live_gate import check_switch
+from engine.live.control.processes import (
     ALERTS,
     CANNOT_START,
     FEED,
@@ -37,16 +35,18 @@ from engine.live.processes import (
     find,
     session_commands,
 )
-from engine.live.pulse import Pulse, own_log
-from engine.live.reader import open_read_only
+from engine.live.control.pulse import Pulse, own_log
+from engine.live.control.watching import Patience, Seen, Verdict, conclude
+from engine.live.log.heartbeat import Beat, read_beats
+from engine.live.log.lease import boot_id, read_holder
+from engine.live.log.reader import open_read_only
+from engine.live.log.store_errors import LeaseHeldError, translated
+from engine.live.log.tables import read_latch
 from engine.live.spec import SessionSpec
-from engine.live.store_errors import LeaseHeldError, translated
-from engine.live.tables import read_latch
-from engine.live.watching import Patience, Seen, Verdict, conclude
 
 if TYPE_CHECKING:
     from engine.live.brokers.base import Broker
-    from engine.live.dead_man import Closing
+    from engine.live.control.dead_man import Closing
 
 LOOK_S = 0.25
 START_S = 60.0  # imports, the broker's books, the day's bars
@@ -152,7 +152,7 @@ class Watchdog:
 
     def _load(self) -> None:
         """Load what closing needs while there is time; the disk it comes from may be gone when it is needed."""
-        from engine.live import dead_man
+        from engine.live.control import dead_man
 
         dead_man.warm(self._spec)
 
@@ -292,7 +292,7 @@ class Watchdog:
 
     def _close(self, why: str) -> bool:
         """Close everything; True once proved. False: somebody else has the account, or it is tried again."""
-        from engine.live.dead_man import run_closing
+        from engine.live.control.dead_man import run_closing
 
         self._phase = "closing"
         self._tell("closing", "error", f"{why}: the watchdog takes the account and closes everything")

@@ -83,7 +83,9 @@ class KiteRest:
             pass  # rates are counted in the day's own time: any number of requests would fall into one second
         elif kind == "order":
             self.rates.order(self.exchange.now_ms)
-        elif not self.pacer.finished.is_set():  # afterwards time stands: every read would fall into one second
+        elif (
+            not self.pacer.finished.is_set()
+        ):  # afterwards time stands: every read would fall into one second
             self.rates.read(kind, self.exchange.now_ms)
         if faults.strike("too_many_requests"):
             raise Refused("NetworkException", "Too many requests", 429)

@@ -21,10 +21,10 @@ from jupyter_page import (
 from engine.cli.rehearsal import find_day
 from engine.cli.rehearsal_processes import exchange_state, log_in, practice_exchange
 from engine.history.lake import Lake
-from engine.live.processes import find_all, session_commands
-from engine.live.reader import StoreReader
+from engine.live.control.processes import find_all, session_commands
+from engine.live.control.starting import start_session
+from engine.live.log.reader import StoreReader
 from engine.live.spec import load_session_params, make_spec
-from engine.live.starting import start_session
 from engine.params import load_params
 
 pytestmark = [needs_chromium, pytest.mark.timeout(600)]

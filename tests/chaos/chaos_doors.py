@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from chaos_stage import POLL_S, Stage, wait_for
 
 from engine.errors import WorkbenchError
-from engine.live.processes import RUNNER, SUPERVISOR, WATCHDOG
-from engine.live.reader import submit_command
+from engine.live.control.processes import RUNNER, SUPERVISOR, WATCHDOG
+from engine.live.control.starting import StartError
+from engine.live.log.reader import submit_command
 from engine.live.runner import KILL_SIGNAL
-from engine.live.starting import StartError
 from engine.live.watchdog import PROVED
 
 DOORS = (

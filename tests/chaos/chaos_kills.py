@@ -17,7 +17,7 @@ from chaos_stage import EXCHANGE, POLL_S, Stage, StageError, wait_for
 from engine.cli.rehearsal import backtest_of
 from engine.desk.parity import Comparison, backtest_day, compare_day, read_session
 from engine.errors import WorkbenchError
-from engine.live.processes import FEED, RUNNER, SUPERVISOR, WATCHDOG
+from engine.live.control.processes import FEED, RUNNER, SUPERVISOR, WATCHDOG
 from engine.market.clock import minute_start
 
 VICTIMS = (RUNNER, FEED, EXCHANGE, SUPERVISOR, WATCHDOG)

@@ -18,7 +18,7 @@ from kiteconnect.exceptions import NetworkException
 
 from engine.cli.rehearsal_processes import log_in
 from engine.live.brokers.kite_token import ACCESS_TOKEN, API_KEY, KiteSecrets, dies_after, write_token
-from engine.live.processes import (
+from engine.live.control.processes import (
     FEED,
     RUNNER,
     SUPERVISOR,
@@ -28,11 +28,11 @@ from engine.live.processes import (
     last_words,
     session_commands,
 )
-from engine.live.reader import StoreReader
+from engine.live.control.starting import StartError, start_session
+from engine.live.log.reader import StoreReader
+from engine.live.log.state import ENDED_STATUSES
+from engine.live.log.store_errors import StoreError
 from engine.live.spec import load_session_params, make_spec
-from engine.live.starting import StartError, start_session
-from engine.live.state import ENDED_STATUSES
-from engine.live.store_errors import StoreError
 from engine.market.clock import IST
 
 EXCHANGE = "exchange"

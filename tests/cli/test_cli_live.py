@@ -15,10 +15,10 @@ from engine.cli.live_status import judge
 from engine.desk.live_reading import LiveReading
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
+from engine.live.control.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
+from engine.live.log.reader import StoreReader
+from engine.live.log.state import Latch
 from engine.live.places import Places
-from engine.live.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
-from engine.live.reader import StoreReader
-from engine.live.state import Latch
 from engine.practice.market import load_practice_day
 from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings

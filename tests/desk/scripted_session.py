@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from engine.history.bars import BAR
-from engine.live import events as e
-from engine.live.heartbeat import Heart
-from engine.live.recorder import Instrument, Recorder, Recording, recording_folder
+from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
+from engine.live.log import events as e
+from engine.live.log.heartbeat import Heart
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import minute_start, to_ns

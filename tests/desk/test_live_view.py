@@ -12,10 +12,10 @@ from engine.desk.live_money import billed_charges, day_money
 from engine.desk.live_reading import LiveReading
 from engine.desk.live_view import Facts, Sign, view_of
 from engine.desk.live_words import LogWords
-from engine.live import events as e
+from engine.live.day.recorder import recording_folder
+from engine.live.log import events as e
+from engine.live.log.reader import StoreReader, submit_command
 from engine.live.places import Places
-from engine.live.reader import StoreReader, submit_command
-from engine.live.recorder import recording_folder
 from engine.market.charges import contract_note, option_charges
 from engine.market.prices import to_rupees
 
@@ -257,7 +257,7 @@ def test_an_ended_day_is_over_not_stale(session, reading):
 def test_a_sign_from_before_the_last_boot_is_no_sign(session, reading, monkeypatch):
     session.start_day()
     session.beat()
-    monkeypatch.setattr("engine.live.heartbeat.boot_id", lambda: "another")
+    monkeypatch.setattr("engine.live.log.heartbeat.boot_id", lambda: "another")
     assert reading.view().stale_s == float("inf")
 
 

@@ -13,8 +13,8 @@ from scripted_session import CALL, PUT, ScriptedSession
 from engine.desk import panels
 from engine.desk.panels import ControlRoom, control_room
 from engine.desk.panels_commands import ARMED_S
+from engine.live.log.reader import StoreReader
 from engine.live.places import Places
-from engine.live.reader import StoreReader
 
 
 class Hand:
@@ -127,7 +127,7 @@ def test_without_a_session_the_room_says_how_to_start_one(tmp_path):
 def test_stale_numbers_turn_grey_and_say_how_old(session, room, monkeypatch):
     assert "cr-stale" not in room._html["money"]._dom_classes
     real = time.monotonic_ns
-    monkeypatch.setattr("engine.live.heartbeat.time.monotonic_ns", lambda: real() + 9_000_000_000)
+    monkeypatch.setattr("engine.live.log.heartbeat.time.monotonic_ns", lambda: real() + 9_000_000_000)
     room.refresh()
     for name in ("money", "CE", "PE", "positions", "orders"):
         assert "cr-stale" in room._html[name]._dom_classes
@@ -188,7 +188,7 @@ def test_a_refused_command_says_why(session, room):
 def test_a_command_that_nobody_takes_says_so(session, room, hand, monkeypatch):
     room.controls.pause.click()
     real = time.monotonic_ns
-    monkeypatch.setattr("engine.live.heartbeat.time.monotonic_ns", lambda: real() + 30_000_000_000)
+    monkeypatch.setattr("engine.live.log.heartbeat.time.monotonic_ns", lambda: real() + 30_000_000_000)
     hand.now += 7
     room.refresh()
     assert "not taken yet (7 s); the runner's last sign: 30 s" in words(room)
@@ -498,6 +498,6 @@ def test_a_stale_sign_adds_no_point_to_the_chart(session, room, monkeypatch):
     real = time.monotonic_ns
     session.minute += 1
     session.beat()
-    monkeypatch.setattr("engine.live.heartbeat.time.monotonic_ns", lambda: real() + 9_000_000_000)
+    monkeypatch.setattr("engine.live.log.heartbeat.time.monotonic_ns", lambda: real() + 9_000_000_000)
     room.refresh()
     assert len(room.charts.profit.data[0].y) == count

@@ -4,10 +4,12 @@ import pytest
 
 from engine.faults import line
 from engine.faults.world import play
-from engine.live import reconcile, session_positions, wire
+from engine.live import reconcile
 from engine.live.brokers.base import BrokerError, BrokerUnknown
-from engine.live.events import OrderUpdated
-from engine.live.session_intents import PlaceStop, ReplaceStop
+from engine.live.decisions import session_positions
+from engine.live.decisions.session_intents import PlaceStop, ReplaceStop
+from engine.live.log.events import OrderUpdated
+from engine.live.orders import wire
 
 SEEDS = 200
 

@@ -20,7 +20,7 @@ from engine.live.feeds.wire import (
     Status,
     Ticks,
 )
-from engine.live.reader import StoreReader
+from engine.live.log.reader import StoreReader
 from engine.live.store import Store
 from engine.market.clock import IST
 from engine.practice.faults import parse_fault

@@ -11,11 +11,11 @@ import pytest
 from engine.errors import DataError, ParamsError
 from engine.execution.bar_path import MOMENT_MS
 from engine.history.bars import BarBuilder
+from engine.live.day.recorder import Instrument, Recorder, Recording
 from engine.live.feeds.candles import KITE_SPACING_S, KiteCandles, ReplayCandles, is_loopback, open_candles
 from engine.live.feeds.replay import ReplayFeed, open_script
 from engine.live.feeds.script import CLOSE, LakeScript, RecordingScript
 from engine.live.feeds.wire import ClockTick, Hello, Index, Status, Subscription, Ticks, Wanted
-from engine.live.recorder import Instrument, Recorder, Recording
 from engine.live.spec import load_session_params, make_spec
 from engine.market.clock import NS_PER_MINUTE, minute_start, to_ns
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 
 from engine.execution.bar_path import MINUTE_MS, MOMENT_MS, MOMENTS, price_at
 from engine.execution.matching import BUY, SELL, UNFILLED, inside_bar, slipped, stop_limit_fill
-from engine.live.events import DayLatched, DecisionMade
-from engine.live.session import step
-from engine.live.session_inputs import (
+from engine.live.decisions.session_inputs import (
     Bar,
     BarsClosed,
     OrderUpdate,
@@ -19,7 +17,7 @@ from engine.live.session_inputs import (
     Timer,
     Trade,
 )
-from engine.live.session_intents import (
+from engine.live.decisions.session_intents import (
     CancelOrder,
     ExitPosition,
     ModifyEntry,
@@ -28,7 +26,9 @@ from engine.live.session_intents import (
     Record,
     ReplaceStop,
 )
-from engine.live.session_state import new_state, plan_for
+from engine.live.decisions.session_state import new_state, plan_for
+from engine.live.log.events import DayLatched, DecisionMade
+from engine.live.session import step
 from engine.strategy.predicates import compile_all, load_filter
 
 OPEN_NS = 1_800_000_000_000_000_000

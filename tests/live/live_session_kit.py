@@ -8,10 +8,10 @@ from contextlib import suppress
 
 from live_stand_in import HERE, commands
 
-from engine.live.processes import SUPERVISOR, find_all
-from engine.live.reader import StoreReader
+from engine.live.control.processes import SUPERVISOR, find_all
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
 from engine.live.spec import load_session_params, make_spec
-from engine.live.store_errors import StoreError
 
 DATE = dt.date(2026, 11, 20)
 

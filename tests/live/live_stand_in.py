@@ -11,16 +11,16 @@ import sys
 import time
 from pathlib import Path
 
-from engine.live.events import RunnerStarted
-from engine.live.heartbeat import Heart
-from engine.live.lease import boot_id
-from engine.live.processes import LEASE_HELD, MODULES, RUNNER, SUPERVISOR, WATCHDOG, session_commands
+from engine.live.control.processes import LEASE_HELD, MODULES, RUNNER, SUPERVISOR, WATCHDOG, session_commands
+from engine.live.control.watching import Patience
+from engine.live.log.events import RunnerStarted
+from engine.live.log.heartbeat import Heart
+from engine.live.log.lease import boot_id
+from engine.live.log.store_errors import LeaseHeldError, StoreError
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
-from engine.live.store_errors import LeaseHeldError, StoreError
 from engine.live.supervisor import supervise
 from engine.live.watchdog import watch
-from engine.live.watching import Patience
 
 HERE = str(Path(__file__).resolve())
 

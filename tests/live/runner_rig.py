@@ -15,10 +15,10 @@ from engine.backtest.run import load_day, play_day
 from engine.execution.matching import BUY
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live.processes import FEED, RUNNER
-from engine.live.reader import StoreReader, submit_command
+from engine.live.control.processes import FEED, RUNNER
+from engine.live.log.reader import StoreReader, submit_command
+from engine.live.log.store_errors import StoreError
 from engine.live.spec import load_session_params, make_spec
-from engine.live.store_errors import StoreError
 from engine.market.prices import to_ticks
 from engine.params import load_params
 from engine.practice.market import load_practice_day

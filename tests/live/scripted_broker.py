@@ -24,9 +24,9 @@ from engine.live.brokers.base import (
     TradeReport,
 )
 from engine.live.gateway import Gateway
-from engine.live.prechecks import Rails, Wish
+from engine.live.orders.prechecks import Rails, Wish
+from engine.live.orders.wire import Rules
 from engine.live.store import Store
-from engine.live.wire import Rules
 
 SYMBOL = "NIFTY24NOV2624000CE"
 START_NS = 1_795_145_400_000_000_000

@@ -5,8 +5,8 @@ import os
 import random
 import sqlite3
 
-from engine.live import events as e
-from engine.live.reader import StoreReader
+from engine.live.log import events as e
+from engine.live.log.reader import StoreReader
 
 DATE = dt.date(2026, 11, 20)
 EXPIRY = dt.date(2026, 11, 24)

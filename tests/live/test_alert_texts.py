@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 from store_facts import DATE, ONE_OF_EACH, fill, intent, session, short, update
 
-from engine.live import events as e
-from engine.live.alert_texts import Teller, money
-from engine.live.state import State
+from engine.live.log import events as e
+from engine.live.log.state import State
+from engine.live.messages.alert_texts import Teller, money
 
 NOON = 1_795_000_000_000_000_000  # ns UTC
 R = 650_000  # paise

@@ -16,10 +16,10 @@ from messenger_stand_in import TOKEN, StandIn
 from store_facts import DATE, fill, session, short
 
 from engine.live import alerts
-from engine.live import events as e
-from engine.live import messengers as m
 from engine.live.alerts import send_alert
-from engine.live.reader import StoreReader
+from engine.live.log import events as e
+from engine.live.log.reader import StoreReader
+from engine.live.messages import messengers as m
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 

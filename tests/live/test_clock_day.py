@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from engine.history.bars import BAR, TICK
-from engine.live import live_day
-from engine.live.backfill import Backfill
 from engine.live.brokers.base import BrokerUnknown, Contract
 from engine.live.brokers.paper import PaperBroker
-from engine.live.day_status import DayStatus
-from engine.live.feed_link import FeedLink
+from engine.live.day import live_day
+from engine.live.day.backfill import Backfill
+from engine.live.day.day_status import DayStatus
+from engine.live.day.feed_link import FeedLink
+from engine.live.day.live_day import DayParts, LiveDay
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import Hello, Index, Status
-from engine.live.live_day import DayParts, LiveDay
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import minute_start, to_ns

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.live import day_watch
 from engine.live.clocks import PacedClock
-from engine.live.day_watch import DayWatch
+from engine.live.day import day_watch
+from engine.live.day.day_watch import DayWatch
 from engine.live.reconcile import Comparison
 
 WELL, UNKNOWN = Comparison(True, 0), Comparison(False, 0, "no answer")

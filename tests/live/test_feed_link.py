@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.history.bars import TICK
-from engine.live.feed_link import FeedLink
+from engine.live.day.feed_link import FeedLink
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import ClockTick, Hello, Index, Status, Ticks
 from engine.market.indices import index_of

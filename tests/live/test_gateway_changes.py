@@ -9,9 +9,9 @@ from scripted_broker import LOT, NS, Desk, closing_store, entry, run, stop
 from store_facts import facts_on_disk
 
 from engine.live.brokers.base import BrokerUnknown, OrderStatus, Quote
-from engine.live.closing import ladder_price
-from engine.live.prechecks import exposure
-from engine.live.wire import Rules
+from engine.live.orders.closing import ladder_price
+from engine.live.orders.prechecks import exposure
+from engine.live.orders.wire import Rules
 from engine.market.contracts import price_band
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from scripted_broker import FREEZE, LOT, NS, RAILS, Desk, closing_store, entry, run, stop
 
 from engine.execution.risk import Limits
-from engine.live.events import DayLatched, Event
-from engine.live.lanes import DAY_CAPS, WINDOWS, Lane, Lanes, LanesExhaustedError
-from engine.live.prechecks import exposure, may_be_naked, refusal
-from engine.live.projections import replay
-from engine.live.slicing import slices
-from engine.live.state import Latch
+from engine.live.log.events import DayLatched, Event
+from engine.live.log.projections import replay
+from engine.live.log.state import Latch
+from engine.live.orders.lanes import DAY_CAPS, WINDOWS, Lane, Lanes, LanesExhaustedError
+from engine.live.orders.prechecks import exposure, may_be_naked, refusal
+from engine.live.orders.slicing import slices
 
 ACTIVE = Latch("ACTIVE", "", "", 0)
 

@@ -11,8 +11,8 @@ from scripted_broker import LOT, Desk, closing_store, entry, run, stop
 from store_facts import assert_sound
 
 from engine.live.brokers.base import BrokerError
-from engine.live.lanes import WINDOWS
-from engine.live.prechecks import exposure, reducing
+from engine.live.orders.lanes import WINDOWS
+from engine.live.orders.prechecks import exposure, reducing
 
 PLACE = ["lost", "late", "never", "busy", "refuse", "reject", "rest", "part"]
 MODIFY = ["lost", "never", "busy", "refuse", "rest"]

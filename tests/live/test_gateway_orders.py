@@ -6,11 +6,11 @@ import pytest
 from scripted_broker import FREEZE, LOT, NS, SYMBOL, Desk, closing_store, entry, run, stop
 from store_facts import facts_on_disk
 
-from engine.live import events as e
-from engine.live.book import request_of
 from engine.live.brokers.base import BrokerUnknown
 from engine.live.gateway import UnknownTagError
-from engine.live.wire import Rules
+from engine.live.log import events as e
+from engine.live.orders.book import request_of
+from engine.live.orders.wire import Rules
 
 
 @pytest.fixture

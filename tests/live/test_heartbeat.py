@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from engine.live.heartbeat import Beat, Heart
-from engine.live.lease import boot_id
-from engine.live.reader import StoreReader
+from engine.live.log.heartbeat import Beat, Heart
+from engine.live.log.lease import boot_id
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from store_facts import exit_code_of, session
 
-from engine.live.lease import Holder, boot_id, start_of_process
+from engine.live.log.lease import Holder, boot_id, start_of_process
+from engine.live.log.store_errors import LeaseHeldError, StoreError
 from engine.live.store import Store
-from engine.live.store_errors import LeaseHeldError, StoreError
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -12,19 +12,19 @@ from store_facts import DATE, intent, session, short, update
 
 from engine.errors import DataError
 from engine.history.bars import BAR, TICK
-from engine.live.bar_log import BarLog
 from engine.live.brokers.base import BrokerUnknown
 from engine.live.clocks import SystemClock
-from engine.live.day_status import DayStatus
-from engine.live.day_watch import DayWatch
-from engine.live.dead_man import close_everything
+from engine.live.control.dead_man import close_everything
+from engine.live.day.bar_log import BarLog
+from engine.live.day.day_status import DayStatus
+from engine.live.day.day_watch import DayWatch
+from engine.live.day.live_day import LiveDay
+from engine.live.day.minute_closing import CANDLES_WAIT_NS, MinuteClosing
+from engine.live.day.minutes import Minutes
+from engine.live.day.old_days import settle_earlier_days
+from engine.live.decisions.session_inputs import BarsClosed, FeedStatus, Timer
 from engine.live.feeds.wire import Order
-from engine.live.live_day import LiveDay
-from engine.live.minute_closing import CANDLES_WAIT_NS, MinuteClosing
-from engine.live.minutes import Minutes
-from engine.live.old_days import settle_earlier_days
 from engine.live.runner import Outlet
-from engine.live.session_inputs import BarsClosed, FeedStatus, Timer
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import minute_start, to_ns

@@ -6,11 +6,11 @@ import time
 import pytest
 from messenger_stand_in import TOKEN, StandIn
 
-from engine.live import messengers as m
-from engine.live import outbox as outboxes
-from engine.live.alert_texts import Message
-from engine.live.messengers import Allowance, MessengerError, Telegram, Webhook, messengers_of
-from engine.live.outbox import Outbox
+from engine.live.messages import messengers as m
+from engine.live.messages import outbox as outboxes
+from engine.live.messages.alert_texts import Message
+from engine.live.messages.messengers import Allowance, MessengerError, Telegram, Webhook, messengers_of
+from engine.live.messages.outbox import Outbox
 
 NOON = 1_795_000_000_000_000_000  # ns UTC
 LOG = logging.getLogger("test-messengers")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.history.bars import BAR, TICK
-from engine.live.bar_log import BarLog
-from engine.live.minutes import Minutes
+from engine.live.day.bar_log import BarLog
+from engine.live.day.minutes import Minutes
 from engine.market.clock import minute_start, to_ns
 
 DATE = dt.date(2026, 9, 1)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from engine.live.clocks import PacedClock
-from engine.live.day_time import DayTime
+from engine.live.day.day_time import DayTime
 
 NS = 1_000_000_000
 START = 1_800_000_000 * NS

@@ -10,10 +10,10 @@ import pytest
 from live_session_kit import wait_for
 from runner_rig import CHANGES, DATE, Days
 
-from engine.live.processes import ENDED
-from engine.live.reader import StoreReader
+from engine.live.control.processes import ENDED
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
 from engine.live.spec import load_session_params, make_spec
-from engine.live.store_errors import StoreError
 
 
 @pytest.fixture(scope="module")

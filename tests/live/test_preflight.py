@@ -14,13 +14,13 @@ from store_facts import session, short
 
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live import messengers as m
 from engine.live import preflight as pre
-from engine.live import preflight_broker, preflight_machine, preflight_session
 from engine.live.brokers.base import Contract, ContractMismatchError, MarginReport, Quote
+from engine.live.checks import preflight_broker, preflight_machine, preflight_session
+from engine.live.checks.preflight_case import Case, Check, Finding, Learned
+from engine.live.log.reader import StoreReader
+from engine.live.messages import messengers as m
 from engine.live.preflight import all_well, preflight
-from engine.live.preflight_case import Case, Check, Finding, Learned
-from engine.live.reader import StoreReader
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import IST

@@ -4,9 +4,9 @@ import sqlite3
 
 import pytest
 
-from engine.live import pulse
-from engine.live.pulse import Pulse
-from engine.live.reader import StoreReader
+from engine.live.control import pulse
+from engine.live.control.pulse import Pulse
+from engine.live.log.reader import StoreReader
 from engine.live.store import Store
 
 

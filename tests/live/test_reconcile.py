@@ -10,9 +10,9 @@ from scripted_broker import LOT, START_NS, SYMBOL, Desk, Held, ScriptedBroker, r
 from store_facts import DATE, EXPIRY
 
 from engine.live.brokers.base import OrderRequest, OrderStatus, PositionReport
-from engine.live.session_inputs import Command
-from engine.live.session_intents import CancelOrder
-from engine.live.session_state import plan_for
+from engine.live.decisions.session_inputs import Command
+from engine.live.decisions.session_intents import CancelOrder
+from engine.live.decisions.session_state import plan_for
 from engine.live.trader import Trader
 from engine.params import load_params
 

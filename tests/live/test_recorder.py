@@ -12,8 +12,8 @@ import pytest
 from engine.errors import DataError
 from engine.history.bars import BAR, TICK
 from engine.history.lake import Lake
-from engine.live import recorder as module
-from engine.live.recorder import (
+from engine.live.day import recorder as module
+from engine.live.day.recorder import (
     Instrument,
     Recorder,
     Recording,

@@ -6,8 +6,8 @@ import resource
 import pytest
 from runner_rig import DATE, Days, Rig
 
-from engine.live.events import SessionEnded
-from engine.live.processes import ENDED, FEED, LEASE_HELD, RUNNER
+from engine.live.control.processes import ENDED, FEED, LEASE_HELD, RUNNER
+from engine.live.log.events import SessionEnded
 from engine.live.store import Store
 
 HELD_MINUTE = 12

@@ -15,7 +15,7 @@ from engine.execution.ledger import EXIT_REASONS
 from engine.history.importers import import_file
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live.events import DecisionMade
+from engine.live.log.events import DecisionMade
 from engine.params import load_params
 from engine.strategy.predicates import compile_all
 

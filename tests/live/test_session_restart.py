@@ -14,11 +14,8 @@ from engine.errors import DataError
 from engine.execution.bar_path import MINUTE_MS
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live import events as e
-from engine.live.projections import replay
-from engine.live.session import step
-from engine.live.session_inputs import OrderUpdate, Timer, Trade
-from engine.live.session_intents import (
+from engine.live.decisions.session_inputs import OrderUpdate, Timer, Trade
+from engine.live.decisions.session_intents import (
     CancelOrder,
     ExitPosition,
     ModifyEntry,
@@ -26,7 +23,10 @@ from engine.live.session_intents import (
     PlaceStop,
     Record,
 )
-from engine.live.session_restart import rebuild
+from engine.live.decisions.session_restart import rebuild
+from engine.live.log import events as e
+from engine.live.log.projections import replay
+from engine.live.session import step
 
 SIMULATED = dt.date(2026, 9, 2)
 

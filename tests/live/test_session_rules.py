@@ -8,10 +8,8 @@ from oracle.compare import DATE, EXPIRY
 from oracle.market import Bar as MarketBar
 from oracle.market import Contract, Market, day_bars
 
-from engine.live import session_entries
-from engine.live.events import DayLatched, DecisionMade, LatchChanged
-from engine.live.session import step
-from engine.live.session_inputs import (
+from engine.live.decisions import session_entries
+from engine.live.decisions.session_inputs import (
     BrokerSnapshot,
     Command,
     FeedStatus,
@@ -21,7 +19,7 @@ from engine.live.session_inputs import (
     Timer,
     Trade,
 )
-from engine.live.session_intents import (
+from engine.live.decisions.session_intents import (
     Alert,
     CancelOrder,
     ExitPosition,
@@ -32,7 +30,9 @@ from engine.live.session_intents import (
     ReplaceStop,
     TakeBack,
 )
-from engine.live.session_state import MINUTE_NS, new_state
+from engine.live.decisions.session_state import MINUTE_NS, new_state
+from engine.live.log.events import DayLatched, DecisionMade, LatchChanged
+from engine.live.session import step
 from engine.params import load_params
 
 TO_AN_ORDER = (

@@ -13,13 +13,13 @@ import pytest
 from live_session_kit import DATE, Session, wait_for
 
 from engine.errors import ParamsError
-from engine.live import starting
 from engine.live.brokers.making import make_kite
 from engine.live.clocks import SystemClock
-from engine.live.live_gate import LiveGateError, check_gate
-from engine.live.processes import SUPERVISOR, Process, find
+from engine.live.control import starting
+from engine.live.control.live_gate import LiveGateError, check_gate
+from engine.live.control.processes import SUPERVISOR, Process, find
+from engine.live.control.starting import StartError, start_session
 from engine.live.spec import load_session_params, make_spec
-from engine.live.starting import StartError, start_session
 from engine.live.store import Store
 
 LIVE = {"mode": "live", "feed": "kite"}
@@ -120,7 +120,7 @@ def test_session_is_out_of_reach_of_the_process_that_started_it(session, tmp_pat
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from pathlib import Path\n"
         "from live_session_kit import Session\n"
-        "from engine.live.starting import start_session\n"
+        "from engine.live.control.starting import start_session\n"
         f"made = Session(Path({str(tmp_path)!r}))\n"
         "start_session(made.spec, commands=made.commands, wait_s=20)\n"
         "print('up', flush=True)\n"

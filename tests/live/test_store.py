@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_facts import assert_sound, fill, intent, seqs, session, short
 
-from engine.live import events as e
-from engine.live.reader import StoreReader, submit_command
+from engine.live.log import events as e
+from engine.live.log.reader import StoreReader, submit_command
+from engine.live.log.store_errors import EventRefusedError, StoreError
 from engine.live.store import Store
-from engine.live.store_errors import EventRefusedError, StoreError
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -187,7 +187,7 @@ def test_a_latch_loosened_behind_the_log_stays_strict(store, path):
 ASKER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from engine.live.reader import submit_command
+from engine.live.log.reader import submit_command
 for number in range(12):
     print(submit_command(sys.argv[1], sys.argv[3], "pause", {"number": number}))
 """

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import store_facts as facts
 
-from engine.live.events import KINDS, FillBooked, decode, encode
-from engine.live.store_errors import EventRefusedError
+from engine.live.log.events import KINDS, FillBooked, decode, encode
+from engine.live.log.store_errors import EventRefusedError
 
 
 def test_the_examples_cover_every_kind():

@@ -26,11 +26,11 @@ from store_facts import (
     short,
 )
 
-from engine.live import events as e
-from engine.live.journal import Journal, Line
-from engine.live.reader import StoreReader
+from engine.live.log import events as e
+from engine.live.log.journal import Journal, Line
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import EventRefusedError, StoreError
 from engine.live.store import Store
-from engine.live.store_errors import EventRefusedError, StoreError
 
 HERE = Path(__file__).resolve().parent
 
@@ -327,7 +327,7 @@ def test_a_crash_at_any_point_of_any_commit_leaves_a_sound_log(path, point, nth)
 WRITER = """
 import sys
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
-from engine.live import events as e
+from engine.live.log import events as e
 from engine.live.store import Store
 import store_facts as facts
 store = Store.open(sys.argv[1], "A")

@@ -4,10 +4,10 @@ import pytest
 import store_facts as facts
 from store_facts import fill, intent, session, short, update
 
-from engine.live import events as e
-from engine.live.projections import changes_of, gapless, loosens, replay
-from engine.live.state import State
-from engine.live.store_errors import EventRefusedError
+from engine.live.log import events as e
+from engine.live.log.projections import changes_of, gapless, loosens, replay
+from engine.live.log.state import State
+from engine.live.log.store_errors import EventRefusedError
 
 
 def told(*given):

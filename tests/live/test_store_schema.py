@@ -5,11 +5,11 @@ import sqlite3
 import pytest
 from store_facts import assert_sound, session, short
 
-from engine.live import events as e
-from engine.live import schema
-from engine.live.reader import StoreReader
+from engine.live.log import events as e
+from engine.live.log import schema
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
 
 
 @pytest.fixture

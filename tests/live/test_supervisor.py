@@ -7,8 +7,8 @@ import time
 import pytest
 from live_session_kit import Session, wait_for
 
-from engine.live.children import Child
-from engine.live.processes import KEPT_LOGS, Process, find, last_words, log_files, open_log
+from engine.live.control.children import Child
+from engine.live.control.processes import KEPT_LOGS, Process, find, last_words, log_files, open_log
 
 UP = ("runner", "feed", "watchdog", "supervisor")
 

@@ -3,10 +3,10 @@
 import pytest
 from store_facts import fill, intent
 
-from engine.live import events as e
-from engine.live.projections import replay
-from engine.live.session_inputs import OrderUpdate, Trade
-from engine.live.telling import inputs_of
+from engine.live.decisions.session_inputs import OrderUpdate, Trade
+from engine.live.decisions.telling import inputs_of
+from engine.live.log import events as e
+from engine.live.log.projections import replay
 
 NOW = 7_000
 

@@ -13,7 +13,7 @@ from live.exchange_for_session import Exchange, plan_of
 from oracle import draws
 from oracle.compare import DATE, EXPIRY
 from oracle.market import day_bars
-from engine.live.warming import warm
+from engine.live.day.warming import warm
 
 def compiled():
     found = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]

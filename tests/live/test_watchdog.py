@@ -13,18 +13,18 @@ from engine.execution.matching import BUY
 from engine.execution.risk import Limits
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live import dead_man
 from engine.live.brokers.kite import KiteBroker
 from engine.live.clocks import SystemClock
-from engine.live.events import SessionStarted
+from engine.live.control import dead_man
+from engine.live.control.processes import Process
 from engine.live.gateway import Gateway
-from engine.live.prechecks import Rails, Wish
-from engine.live.processes import Process
-from engine.live.reader import StoreReader
+from engine.live.log.events import SessionStarted
+from engine.live.log.reader import StoreReader
+from engine.live.log.store_errors import StoreError
+from engine.live.orders.prechecks import Rails, Wish
+from engine.live.orders.wire import Rules
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
-from engine.live.store_errors import StoreError
-from engine.live.wire import Rules
 from engine.practice.market import load_practice_day
 from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.live.watching import Patience, Seen, Verdict, conclude
+from engine.live.control.watching import Patience, Seen, Verdict, conclude
 
 PATIENCE = Patience(stale_s=15, start_s=60, gone_s=3, kill_s=10, kill_blind_s=120)
 LIVES = {"runner": "lives", "up_s": 500.0, "beat_s": 0.5, "own_good_s": 400.0, "latch": "ACTIVE"}

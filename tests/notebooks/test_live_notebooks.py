@@ -20,9 +20,9 @@ from engine.desk.live_notebook import LiveSessionNotebook
 from engine.desk.notebook import check_parameters
 from engine.errors import ParamsError
 from engine.history.lake import Lake
+from engine.live.control.processes import find_all, session_commands
+from engine.live.log.reader import StoreReader
 from engine.live.places import Places
-from engine.live.processes import find_all, session_commands
-from engine.live.reader import StoreReader
 from engine.market.clock import IST
 from engine.params import load_params
 

@@ -6,9 +6,8 @@ from live.exchange_for_session import OPEN_NS, Exchange
 
 from engine.execution.bar_path import MINUTE_MS
 from engine.execution.matching import BUY, inside_bar, slipped
-from engine.live import events as e
-from engine.live.session_inputs import BarsClosed, RequestRefused
-from engine.live.session_intents import (
+from engine.live.decisions.session_inputs import BarsClosed, RequestRefused
+from engine.live.decisions.session_intents import (
     CancelOrder,
     ExitPosition,
     ModifyEntry,
@@ -17,6 +16,7 @@ from engine.live.session_intents import (
     Record,
     ReplaceStop,
 )
+from engine.live.log import events as e
 
 STATUS = {"stands": "TRIGGER PENDING", "triggered": "OPEN"}
 

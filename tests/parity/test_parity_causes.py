@@ -10,7 +10,7 @@ import pytest
 from engine.desk.parity import CAUSES, BacktestDay, TradeRow, compare_day, session_day, trade_hash
 from engine.errors import DataError
 from engine.execution.orders import ENTRY, ORDER_EVENT, ORDER_EVENTS
-from engine.live import events as e
+from engine.live.log import events as e
 
 DATE, EXPIRY = dt.date(2026, 9, 1), dt.date(2026, 9, 1)
 OPEN_NS = 1_788_234_300_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from engine.cli.rehearsal import rehearse_day
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live.processes import FEED, RUNNER, find_all, session_commands
+from engine.live.control.processes import FEED, RUNNER, find_all, session_commands
 from engine.params import load_params
 
 MUHURAT = dt.date(2025, 10, 21)

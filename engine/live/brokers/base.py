@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 from engine.errors import WorkbenchError
-from engine.live.events import OrderType, Side
+from engine.live.log.events import OrderType, Side
 
 Product = Literal["MIS", "NRML"]
 TAG = re.compile(r"[A-Za-z0-9]{1,20}")

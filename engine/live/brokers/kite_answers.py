@@ -25,7 +25,7 @@ from engine.live.brokers.base import (
     Quote,
     TradeReport,
 )
-from engine.live.events import Side
+from engine.live.log.events import Side
 from engine.market.clock import IST, to_ns
 from engine.market.contracts import UNDERLYINGS, lot_size, tick_size
 from engine.market.prices import PAISE_PER_RUPEE, TICK_RUPEES, to_rupees, to_ticks

@@ -16,10 +16,10 @@ from engine.live.brokers.paper_market import BarRange
 from engine.live.brokers.paper_on_feed import PaperOnFeed
 from engine.live.brokers.paper_rules import PaperRules
 from engine.live.clocks import Clock
+from engine.live.control.live_gate import check_root
 from engine.live.feeds.kite import env_file_of
 from engine.live.feeds.replay import open_script
 from engine.live.feeds.script import LakeScript, RecordingScript, Script
-from engine.live.live_gate import check_root
 from engine.live.spec import SessionSpec
 from engine.market.clock import from_ns
 from engine.market.contracts import lot_size

@@ -8,7 +8,7 @@ from typing import Any, Self
 from engine.execution.matching import BUY, SELL
 from engine.live.brokers.base import Contract, OrderReport, OrderRequest, OrderStatus
 from engine.live.brokers.kite_answers import status_of
-from engine.live.events import Side
+from engine.live.log.events import Side
 from engine.market.prices import TICK_RUPEES
 
 # Kite's words for where an order stands

@@ -14,8 +14,8 @@ from typing import Any
 
 from engine.errors import WorkbenchError
 from engine.live.brokers.registry import make_feed
+from engine.live.control.pulse import BEAT_S, Pulse, own_log
 from engine.live.feeds.server import Feed, FeedServer
-from engine.live.pulse import BEAT_S, Pulse, own_log
 from engine.live.spec import SessionSpec
 
 log = logging.getLogger(__name__)

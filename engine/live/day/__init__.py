@@ -1,0 +1,1 @@
+"""One live day at work in the runner: contracts, prices, minutes, people's commands, the end."""

@@ -1,0 +1,46 @@
+"""Compiling what a session calls, before it has to answer.
+
+On a machine that never ran it, the strategy's functions take tens of seconds to compile. A runner that did so at its
+first closed bar would give no sign of life meanwhile and be taken for dead.
+"""
+
+from engine.live.decisions.session_inputs import (
+    Bar,
+    BarsClosed,
+    EntryKnown,
+    OrderUpdate,
+    Quotes,
+    Timer,
+    Trade,
+)
+from engine.live.decisions.session_state import MINUTE_NS, Plan, new_state
+from engine.live.session import step
+from engine.strategy.candidates import drop
+
+
+def warm(plan: Plan) -> None:
+    """
+    Play two minutes and a fill of a day that leaves no trace; every function a session calls is compiled then.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the session to come, with at least one contract.
+    """
+    state = new_state(plan)
+    bar = Bar(contract=0, open=2000, high=2010, low=1990, close=2000, volume=plan.rules.lot_size)
+    kind = 0 if plan.is_call[0] else 1
+    units, at_ns = plan.rules.lot_size, plan.open_ns + MINUTE_NS
+    for event in (
+        Quotes(plan.open_ns, ((0, 2000),)),
+        Timer(plan.open_ns),
+        BarsClosed(0, (bar,)),
+        EntryKnown(position=1, kind=kind, contract=0, conf_minute=0, swing_index=0, trigger=1990, limit=1930, lots=1,
+                   stop=2200),
+        OrderUpdate(1, "entry", "stands", units, 1990, 1930, 0, at_ns),
+        Trade("warm", 1, "entry", units, 1990, at_ns),
+        Timer(at_ns),
+        BarsClosed(1, (bar,)),
+    ):  # fmt: skip
+        step(state, event)
+    drop(state.pool, 0)

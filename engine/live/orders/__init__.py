@@ -1,0 +1,1 @@
+"""What stands behind the gateway: checks, lanes, slices, single requests, the ladder of an exit."""
