@@ -56,7 +56,8 @@ def _show(campaign: "Campaign") -> None:
     ]
     console.print(table("Faults met", ["no.", "fault", "times"], rows))
     console.print(
-        f"{campaign.seeds} histories, {campaign.crashes} deaths, {campaign.positions} positions, "
+        f"{campaign.seeds} histories, {campaign.died_at.total()} deaths at {len(campaign.died_at)} points, "
+        f"{campaign.positions} positions, "
         f"{campaign.fills} fills, {campaign.took_s:.1f} s, {campaign.seeds / campaign.took_s:.1f} histories a second"
     )
     for seed, invariant, detail in campaign.violations:

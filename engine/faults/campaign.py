@@ -27,7 +27,9 @@ class Campaign:
         (seed, invariant, detail).
     met : Counter
         Faults by number of the reference `reliability`.
-    crashes, fills, positions : int
+    died_at : Counter
+        Deaths of a process, by the point at which it died.
+    fills, positions : int
     took_s : float
     """
 
@@ -35,7 +37,7 @@ class Campaign:
     seeds: int
     violations: tuple[tuple[int, str, str], ...]
     met: Counter[int]
-    crashes: int
+    died_at: Counter[str]
     fills: int
     positions: int
     took_s: float
@@ -50,7 +52,8 @@ class Campaign:
                 for seed, invariant, detail in self.violations
             ],
             "faults": {str(number): self.met[number] for number in FAULTS},
-            "crashes": self.crashes,
+            "crashes": self.died_at.total(),
+            "crash_points": dict(self.died_at.most_common()),
             "fills": self.fills,
             "positions": self.positions,
             "seconds": round(self.took_s, 2),
@@ -79,18 +82,19 @@ def explore(
     began = time.perf_counter()
     violations: list[tuple[int, str, str]] = []
     met: Counter[int] = Counter()
-    crashes = fills = positions = 0
+    died_at: Counter[str] = Counter()
+    fills = positions = 0
     for history in _histories(range(first, first + seeds), workers):
         if history.violation is not None:
             violations.append((history.seed, history.violation.invariant, history.violation.detail))
         met += history.met
-        crashes += history.crashes
+        died_at += history.died_at
         fills += history.fills
         positions += history.positions
         if on_history is not None:
             on_history(history)
     took = time.perf_counter() - began
-    return Campaign(first, seeds, tuple(sorted(violations)), met, crashes, fills, positions, took)
+    return Campaign(first, seeds, tuple(sorted(violations)), met, died_at, fills, positions, took)
 
 
 def _prepare() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import re
 import sqlite3
 import tempfile
 import traceback
@@ -34,6 +35,7 @@ OPEN_NS = 1_795_146_300 * NS  # 09:15 IST of that day
 START_AGAIN_S = 5.0
 FLAT_WITHIN_S = 420.0  # after all faults: an exit of unknown outcome is waited for, then placed anew
 MOST_DEATHS = 12
+_TAG, _LEGS = re.compile(r"\b[ESX][0-9A-Z]{9,}\b"), {"E": "an entry", "S": "a stop", "X": "an exit"}
 _FOLDER = Path("/dev/shm")  # noqa: S108 - memory where there is some; the folder inside is private
 
 
@@ -46,7 +48,8 @@ class History:
     ----------
     met : Counter
         Faults by number.
-    crashes : int
+    died_at : Counter
+        Deaths of a process, by the point at which it died.
     fills : int
         Trades of ours at the exchange.
     lines : tuple of str
@@ -56,11 +59,16 @@ class History:
     seed: int
     violation: Violation | None
     met: Counter[int]
-    crashes: int
+    died_at: Counter[str]
     fills: int
     positions: int
     digest: str
     lines: tuple[str, ...]
+
+    @property
+    def crashes(self) -> int:
+        """Deaths of a process, in all."""
+        return self.died_at.total()
 
 
 class World:
@@ -98,7 +106,7 @@ class World:
         self.life: Life | None = None
         self._kept = State()
         self.kill_wanted = False
-        self.crashes = 0
+        self.died_at: Counter[str] = Counter()
         self._ready_since = 0.0
         self._over = asyncio.Event()
         self._own: set[asyncio.Future[Any]] = set()
@@ -196,7 +204,7 @@ class World:
         await asyncio.gather(*own, return_exceptions=True)
 
     async def _one_life(self) -> None:
-        share = 0.0 if self.weather.calm or self.crashes >= MOST_DEATHS else self.weather.death_share
+        share = 0.0 if self.weather.calm or self.died_at.total() >= MOST_DEATHS else self.weather.death_share
         fate = Fate(self._death, share)
         life = self.life = Life(self, fate)
         self.watch.new_life()
@@ -207,7 +215,7 @@ class World:
         life.ready = False
         pause = START_AGAIN_S
         if fate.dead_at:
-            self.crashes += 1
+            self.died_at[_place(fate.dead_at)] += 1
             self.say(f"DIED {fate.dead_at}")
             self.weather.count(26)
             if self.watch.uncovered():
@@ -275,7 +283,8 @@ class World:
             if not isinstance(error, StoreError):
                 self.watch.find("no unexpected error", words)
             elif self.life is not None:
-                self.life.fate.die(f"{error}")
+                self.say(f"{error}")
+                self.life.fate.die("the store fails")
 
     def _changed(self, order: Held) -> None:
         """The exchange did something to an order."""
@@ -400,12 +409,17 @@ async def _history(seed: int, folder: Path, verbose: bool) -> History:
         seed=seed,
         violation=world.watch.found,
         met=world.weather.met,
-        crashes=world.crashes,
+        died_at=world.died_at,
         fills=sum(len(order.deals) for order in world.exchange.orders.values() if order.tag),
         positions=len(world.log.positions),
         digest=world.log.digest(),
         lines=tuple(world.lines or ()),
     )
+
+
+def _place(point: str) -> str:
+    """A point of the order path without the tag that passed it."""
+    return _TAG.sub(lambda tag: _LEGS[tag[0][0]], point)
 
 
 def _log_lines(path: Path) -> list[str]:

@@ -22,7 +22,7 @@ def test_no_invariant_is_violated(first):
     campaign = explore(first, 10)
     assert campaign.violations == ()
     assert campaign.fills > 0
-    assert campaign.crashes > 0
+    assert campaign.died_at.total() > 0
 
 
 def test_the_histories_meet_the_faults():
@@ -31,6 +31,10 @@ def test_the_histories_meet_the_faults():
     assert set(campaign.missing) <= RARE
     assert set(campaign.as_json()["faults"]) == {str(number) for number in FAULTS}
     assert all(campaign.met[number] == 0 for number in ELSEWHERE)
+    commits = {f"disk: {point}" for point in ("before begin", "before commit", "after commit")}
+    sends = {f"{when} {what}" for what in ("an entry", "a stop") for when in ("before", "after")}
+    assert commits <= set(campaign.died_at)
+    assert sends <= {" ".join(point.split()[:3]) for point in campaign.died_at}
 
 
 @pytest.mark.parametrize("seed", [3, 19])
