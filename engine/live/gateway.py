@@ -272,7 +272,7 @@ class Gateway:
             conf_minute=order.conf_minute, swing_index=order.swing_index, stop=order.stop,
         )  # fmt: skip
         besides = {tag, *apart_from}
-        denied = self._unchangeable(order) or self._refusal(wish, besides)
+        denied = self._unchangeable(order, quantity) or self._refusal(wish, besides)
         if not denied:
             try:
                 await self.wire.turn(LANES[order.leg] if lane is None else lane)
@@ -280,7 +280,7 @@ class Gateway:
                 denied = str(error)
             else:
                 order = self.order(tag)
-                denied = self._unchangeable(order) or self._refusal(wish, besides)
+                denied = self._unchangeable(order, quantity) or self._refusal(wish, besides)
         if denied:
             return self._deny(wish, denied)
         if order.modifications < self.rules.modifications:
@@ -298,8 +298,9 @@ class Gateway:
             return sent
         return await closing.replace_order(self, order, replace(wish, quantity=quantity - order.filled))
 
-    @staticmethod
-    def _unchangeable(order: Order) -> str:
+    def _unchangeable(self, order: Order, quantity: int) -> str:
+        if quantity > self.rails.freeze:
+            return f"quantity {quantity} exceeds the freeze quantity of {self.rails.freeze}"
         if not order.open:
             return f"order {order.tag} has ended ({order.status or order.state})"
         if not order.order_id:

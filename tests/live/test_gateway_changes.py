@@ -380,6 +380,40 @@ def test_a_stop_that_cannot_be_made_smaller_is_replaced_by_a_smaller_one(desk):
     run(story())
 
 
+def test_what_fills_while_an_exit_deals_with_another_order_is_not_bought_once_more(desk):
+    async def story():
+        first = await protected(desk, lots=4)
+        await moved(first, desk, 2200, quantity=2 * LOT)
+        (sent,) = await desk.gateway.place(stop(2))
+        await desk.gateway.wire.look()
+        desk.broker.liquid = False
+        second = desk.broker.of(sent.tag)[0]
+
+        def fills(_):
+            desk.broker.on_change = lambda _: None
+            desk.broker.fill(second, LOT)
+            desk.gateway.wire.absorb([desk.broker._report(second)], [])
+
+        desk.broker.on_change = fills
+        await desk.gateway.exit(1, "time", 0)
+        asked = [(f.tag, f.quantity) for f in facts_on_disk(desk.path, "ModifyPrepared")]
+        assert asked[1:] == [(first, 2 * LOT), (sent.tag, 2 * LOT)]
+
+    run(story())
+
+
+def test_no_change_makes_an_order_larger_than_the_freeze_quantity(desk):
+    async def story():
+        freeze = desk.rails.freeze // LOT * LOT
+        tag = await protected(desk, lots=freeze // LOT)
+        desk.broker.fill(desk.broker.of(tag)[0], LOT)
+        await desk.gateway.wire.look()
+        sent = await moved(tag, desk, 2200, quantity=freeze + LOT)
+        assert (sent.outcome, "freeze" in sent.reason) == ("denied", True)
+
+    run(story())
+
+
 def test_an_exit_widens_step_by_step_inside_the_price_band(desk):
     async def story():
         tag = await protected(desk)

@@ -154,10 +154,11 @@ async def _press(gateway: "Gateway", position: int, reason: str, percent: int) -
         order = gateway.order(tag)
         if not order.order_id or not order.open or order.pending == "cancel":
             continue
+        units = min(share, order.reserved)  # it may have filled while another was dealt with
         if not share:
             await _ask_cancel(gateway, order, reason)
-        elif price and _room(gateway, order, ignored) >= share:
-            await _reprice(gateway, order, order.filled + share, price, reason, ignored)
+        elif price and units and _room(gateway, order, ignored) >= units:
+            await _reprice(gateway, order, order.filled + units, price, reason, ignored)
     needed = held - sum(shares.values())
     if needed:
         await gateway.place(_exit_wish(gateway, sample, side, needed, price, reason), ignored)
