@@ -337,11 +337,11 @@ class Exchange:
                     net[symbol] = net.get(symbol, 0) + sign * deal.quantity
         return [PositionReport(symbol, "MIS", units, Decimal(0)) for symbol, units in net.items()]
 
-    def unseen(self, now_s: float) -> dict[str, int]:
-        """Units sold by orders that no book shows yet: nobody can know of them."""
+    def unseen(self, now_s: float, side: Side) -> dict[str, int]:
+        """Units sold or bought by orders that no book shows yet: nobody can know of them."""
         units: dict[str, int] = {}
         for order in self.orders.values():
-            if order.visible_s > now_s and order.request.side == "SELL":
+            if order.visible_s > now_s and order.request.side == side:
                 units[order.request.symbol] = units.get(order.request.symbol, 0) + order.filled
         return units
 

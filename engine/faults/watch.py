@@ -185,17 +185,24 @@ class Watch:
                     "an order is over only when it is",
                     f"{held.tag} is {mine.status or mine.state} in the log and {held.status} at the exchange",
                 )
-        unseen = exchange.unseen(now)
+        sold, bought = exchange.unseen(now, "SELL"), exchange.unseen(now, "BUY")
         for symbol, ours in exchange.ours.items():
-            net = ours + unseen.get(symbol, 0)
+            net = ours + sold.get(symbol, 0)
             short = -net - exchange.covered_by_others(symbol, net)
             self._judge_cover(symbol, short, passed)
             self._judge_orphans(symbol, short, passed)
-            waits = net > 0 and (self._exit_in_doubt(symbol) or self._sale_stuck(symbol))
-            over = self._surplus.get(symbol, 0.0) + (0.0 if waits else passed) if net > 0 else 0.0
-            self._surplus[symbol] = over
-            if over > SURPLUS_S:
-                self.find("never more bought than was short", f"{symbol}: {net} units for {over:.0f} s")
+            self._judge_surplus(symbol, net - bought.get(symbol, 0), passed)
+
+    def _judge_surplus(self, symbol: str, surplus: int, passed: float) -> None:
+        """More bought than was short, by orders that the book shows: what it does not show nobody can sell back."""
+        if surplus <= 0:
+            self._surplus[symbol] = 0.0
+            return
+        waits = self._exit_in_doubt(symbol) or self._sale_stuck(symbol)
+        over = self._surplus.get(symbol, 0.0) + (0.0 if waits else passed)
+        self._surplus[symbol] = over
+        if over > SURPLUS_S:
+            self.find("never more bought than was short", f"{symbol}: {surplus} units for {over:.0f} s")
 
     def _judge_cover(self, symbol: str, short: int, passed: float) -> None:
         world = self._world
