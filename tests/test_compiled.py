@@ -11,6 +11,7 @@ NOT_FROZEN_INTO_KERNELS = {
     "engine.errors",
     "engine.params",
     "engine.history.day",
+    "engine.market.contracts",  # for the exchange's rules, which are no kernel
 }
 
 

@@ -6,8 +6,11 @@ same moments in step. Source: architecture, fidelity rules.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.compiled import njit
+
+Ints = npt.NDArray[np.int32]
 
 MOMENTS = 4
 MOMENT_MS = np.array([0, 20_000, 40_000, 59_000], np.int64)
@@ -34,3 +37,16 @@ def price_at(open_: int, high: int, low: int, close: int, moment: int, path: int
         return close
     high_first = path == HIGH_FIRST or (path == NEAREST_FIRST and high - open_ < open_ - low)
     return high if (moment == 1) == high_first else low
+
+
+@njit(cache=True)
+def moment_prices(opened: Ints, high: Ints, low: Ints, close: Ints, path: int) -> Ints:
+    """Prices of bars [C, M] at their moments [C, M, 4]."""
+    made = np.zeros((*opened.shape, MOMENTS), np.int32)
+    for row in range(opened.shape[0]):
+        for minute in range(opened.shape[1]):
+            for moment in range(MOMENTS):
+                made[row, minute, moment] = price_at(
+                    opened[row, minute], high[row, minute], low[row, minute], close[row, minute], moment, path
+                )
+    return made

@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiled import njit
 from engine.errors import DataError
-from engine.execution.bar_path import MOMENT_MS, MOMENTS, PATHS, price_at
+from engine.execution.bar_path import MOMENT_MS, MOMENTS, PATHS, moment_prices
 from engine.history.bars import GRACE_NS, TICK
 from engine.history.day import DayBars
 from engine.live.day.recorder import read_recording, read_ticks
@@ -93,11 +92,11 @@ class LakeScript:
         self.simulated = bars.simulated
         self.bars = bars
         self._open_ns = to_ns(minute_start(bars.date, 0))
-        self._prices = _moment_prices(bars.open, bars.high, bars.low, bars.close, PATHS[path])
+        self._prices = moment_prices(bars.open, bars.high, bars.low, bars.close, PATHS[path])
         self._index = None
         if spot is not None:
             columns = [np.ascontiguousarray(spot[None, :, place]) for place in range(4)]
-            paise = _moment_prices(*columns, PATHS[path])[0]
+            paise = moment_prices(*columns, PATHS[path])[0]
             self._index = np.rint(paise / PAISE_PER_TICK).astype(np.int64)
 
     def moments(self) -> Iterator[Moment]:
@@ -164,16 +163,3 @@ class RecordingScript:
                 ticks, is_option = self._ticks[rows], self._is_option[rows]
                 spot = ticks["price"][~is_option]
                 yield Moment(minute, moment, ns, ticks[is_option], int(spot[-1]) if len(spot) else 0)
-
-
-@njit(cache=True)
-def _moment_prices(opened: Ints, high: Ints, low: Ints, close: Ints, path: int) -> Ints:
-    """Prices of bars [C, M] at their moments [C, M, 4]."""
-    made = np.zeros((*opened.shape, MOMENTS), np.int32)
-    for row in range(opened.shape[0]):
-        for minute in range(opened.shape[1]):
-            for moment in range(MOMENTS):
-                made[row, minute, moment] = price_at(
-                    opened[row, minute], high[row, minute], low[row, minute], close[row, minute], moment, path
-                )
-    return made
