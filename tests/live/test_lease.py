@@ -75,6 +75,37 @@ def test_a_killed_runner_leaves_no_lease_behind(path):
     holder.wait()
 
 
+THREADED = """
+import ctypes, sys, threading
+threading.Thread(target=lambda: (sys.stdin.readline(), print("last", flush=True))).start()
+print("up", flush=True)
+ctypes.CDLL(None).syscall(60, 0)  # exit of this thread alone
+"""
+
+
+def test_a_process_lives_until_its_last_thread_has_ended():
+    """Its locks hold as long, so one that is taken for dead earlier cannot be taken over from."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", THREADED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "up\n"
+    start = start_of_process(process.pid)
+    stat = Path(f"/proc/{process.pid}/stat")
+    deadline = time.monotonic() + 5
+    while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline, "its first thread has not ended"
+        time.sleep(0.01)
+    assert start_of_process(process.pid) == start is not None
+    process.stdin.write("\n")
+    process.stdin.close()
+    assert process.stdout.read() == "last\n"  # closed by the kernel at its end
+    while start_of_process(process.pid) is not None:
+        assert time.monotonic() < deadline, "its remains are taken for a process"
+        time.sleep(0.01)
+    process.stdout.close()
+    process.wait()
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"process_start": 1}, {"boot_id": "another boot"}, {"pid": 2**22 + 5}],

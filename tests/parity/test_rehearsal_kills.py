@@ -10,6 +10,7 @@ from engine.cli.rehearsal import rehearse_day
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
 from engine.live.control.processes import FEED, RUNNER, find_all, session_commands
+from engine.live.log.reader import StoreReader
 from engine.params import load_params
 
 MUHURAT = dt.date(2025, 10, 21)
@@ -23,7 +24,12 @@ def lake(tmp_path_factory):
 
 
 class Killer:
-    """Kills a process of the session at each of these minutes."""
+    """
+    Kills a process of the session once it has decided these minutes.
+
+    The minute is that of the log's last decision: a heartbeat comes once a second, and at this speed twenty minutes pass
+    between two.
+    """
 
     def __init__(self, lake, victims):
         self.lake = lake
@@ -31,10 +37,14 @@ class Killer:
         self.killed = []
 
     def __call__(self, look):
-        if not self.victims or look.minute < self.victims[0][0] or look.phase != "trading":
+        if not self.victims or look.phase != "trading":
             return
         (spec,) = self.lake.root.glob("rehearsals/*/state/practice/session.json")
-        name = self.victims[0][1]
+        minute, name = self.victims[0]
+        with StoreReader(spec.with_name("live.sqlite")) as reader:
+            decided = reader.events(kinds=("DecisionMade",), limit=-1)
+        if not decided or decided[-1].fact.minute < minute:
+            return
         alive = find_all(session_commands(spec))
         if name in alive:
             os.kill(alive[name].pid, signal.SIGKILL)
@@ -42,7 +52,7 @@ class Killer:
 
 
 def test_killed_runners_and_feeds_leave_the_day_whole(lake):
-    killer = Killer(lake, [(8, RUNNER), (20, FEED), (32, RUNNER), (42, FEED)])
+    killer = Killer(lake, [(6, RUNNER), (14, FEED), (22, RUNNER), (30, FEED)])
     params = load_params(
         "swing_break", min_vwap_premium_percent=-10, strikes_each_side=5, forced_exit_time="14:40",
         entry_end_time="14:35",

@@ -20,6 +20,7 @@ from engine.live.log.store_errors import Failure, LeaseHeldError, StoreError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _START_FIELD = 19  # of /proc/PID/stat counted after the command's closing parenthesis
+_THREADS_FIELD = 17
 
 
 def boot_id() -> str:
@@ -38,13 +39,20 @@ def boot_id() -> str:
 
 
 def start_of_process(pid: int) -> int | None:
-    """When a process began, in clock ticks after boot; None if there is none, or only its unreaped remains."""
+    """
+    When a process began, in clock ticks after boot; None if there is none, or only its unreaped remains.
+
+    A process whose first thread has ended shows as a zombie although other threads still run, and until the last of
+    them is gone its locks hold. So remains are only what has one thread left.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     told = stat.rpartition(")")[2].split()
-    return None if told[0] in "ZX" else int(told[_START_FIELD])
+    if told[0] in "ZX" and int(told[_THREADS_FIELD]) <= 1:
+        return None
+    return int(told[_START_FIELD])
 
 
 @dataclass(frozen=True)
