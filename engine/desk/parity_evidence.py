@@ -155,10 +155,6 @@ class Evidence:
         self.lives = list(self._by_tag.values())
         self.standing = list(self._standing())
 
-    def of_position(self, position: int) -> list[Life]:
-        """Orders of a position, in the order of their intents."""
-        return [life for life in self.lives if life.order.position == position]
-
     def entries_of(self, symbol: str) -> list[Life]:
         """Entry orders of a contract."""
         return [life for life in self.lives if life.order.symbol == symbol and life.order.leg == "entry"]

@@ -1,4 +1,4 @@
-"""How a resting order fills: stop-limit, limit and protected market, against moves of price or against quotes.
+"""How a resting order fills: stop-limit and limit, against moves of price or against quotes.
 
 A stop-limit is dormant until the market trades at or through its trigger; then it is a limit order. A gap
 through the limit rests unfilled until price comes back. Without quotes, a price *moves* through every tick
@@ -90,31 +90,6 @@ def limit_fill(side: int, limit: int, price: int, fresh: bool) -> int:
     if side * price > side * limit:
         return UNFILLED
     return price if fresh else limit
-
-
-@njit(cache=True, forceinline=True)
-def protected_market_fill(
-    side: int,
-    reference: int,
-    protection_basis_points: int,
-    price: int,
-    slip_ticks: int,
-    slip_basis_points: int,
-) -> int:
-    """
-    Match a market order with protection: a limit at `reference` plus the band, taken at `price`.
-
-    Returns
-    -------
-    fill : int, ticks
-        UNFILLED when the price lies beyond the band; the rest then stands as a limit order at the band.
-    """
-    band = (reference * protection_basis_points) // BASIS_POINTS
-    limit = max(reference + side * band, 1)
-    if side * price > side * limit:
-        return UNFILLED
-    worse = slipped(price, side, slip_ticks, slip_basis_points)
-    return side * min(side * worse, side * limit)
 
 
 @njit(cache=True, forceinline=True)

@@ -69,11 +69,6 @@ class Held:
         """Units that may still fill."""
         return 0 if self.status.is_final else self.request.quantity - self.filled
 
-    @property
-    def signed(self) -> int:
-        """Units filled, bought above 0."""
-        return self.filled if self.request.side == "BUY" else -self.filled
-
 
 class Exchange:
     """

@@ -65,11 +65,6 @@ class History:
     digest: str
     lines: tuple[str, ...]
 
-    @property
-    def crashes(self) -> int:
-        """Deaths of a process, in all."""
-        return self.died_at.total()
-
 
 class World:
     """Everything outside the process, and the process that lives at the moment."""
@@ -107,7 +102,6 @@ class World:
         self._kept = State()
         self.kill_wanted = False
         self.died_at: Counter[str] = Counter()
-        self._ready_since = 0.0
         self._over = asyncio.Event()
         self._own: set[asyncio.Future[Any]] = set()
         self._orphans: set[str] = set()

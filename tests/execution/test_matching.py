@@ -10,7 +10,6 @@ from engine.execution.matching import (
     UNFILLED,
     inside_bar,
     limit_fill,
-    protected_market_fill,
     quote_fill,
     reached,
     slipped,
@@ -136,14 +135,6 @@ def test_reached_is_at_or_through():
 )
 def test_a_limit_order_takes_a_better_price_only_when_it_is_fresh(side, now, fresh, fill):
     assert limit_fill(side, 100, now, fresh) == fill
-
-
-def test_a_protected_market_order_stays_within_its_band():
-    assert protected_market_fill(BUY, 1000, 500, 1040, 2, 0) == 1042
-    assert protected_market_fill(BUY, 1000, 500, 1049, 5, 0) == 1050
-    assert protected_market_fill(BUY, 1000, 500, 1051, 0, 0) == UNFILLED
-    assert protected_market_fill(SELL, 1000, 500, 949, 0, 0) == UNFILLED
-    assert protected_market_fill(SELL, 1000, 500, 951, 5, 0) == 950
 
 
 def test_quotes_fill_what_they_offer():

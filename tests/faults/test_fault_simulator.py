@@ -40,9 +40,9 @@ def test_the_histories_meet_the_faults():
 @pytest.mark.parametrize("seed", [3, 19])
 def test_a_seed_is_one_history(seed):
     one = play(seed)
-    code = f"from engine.faults.world import play; h = play({seed}); print(h.digest, h.crashes, sum(h.met.values()))"
+    code = f"from engine.faults.world import play; h = play({seed}); print(h.digest, h.died_at.total(), sum(h.met.values()))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.split() == [one.digest, str(one.crashes), str(sum(one.met.values()))]
+    assert told.split() == [one.digest, str(one.died_at.total()), str(sum(one.met.values()))]
 
 
 def test_the_command_tells_and_its_history_can_be_read():

@@ -224,10 +224,6 @@ class StoreReader:
         with translated(self.path):
             return read_beats(self._db)
 
-    def beat_age_s(self, name: str) -> float:
-        """Seconds since a process last gave a sign; infinite if it never did or the machine was booted since."""
-        return next((beat.age_s() for beat in self.beats() if beat.name == name), float("inf"))
-
     def command(self, number: int) -> Command | None:
         """One command with its answer; None if there is none of that number."""
         with translated(self.path):

@@ -89,12 +89,6 @@ class Teller:
         self._cancels: set[str] = set()
         self._commands: dict[int, e.CommandTaken] = {}
 
-    @property
-    def session_over(self) -> bool:
-        """Whether the last day that started has ended."""
-        day = self._state.today
-        return day is not None and day.ended_ns > 0
-
     def hear(self, event: e.Event) -> Message | None:
         """
         Take the next event; the text for it, if it is worth one.
