@@ -6,7 +6,25 @@ from typing import Annotated
 import typer
 
 from engine.cli.live import live
-from engine.cli.options import DataFolder, Day, End, Filters, Json, ParamsName, Set, Source, Start, Underlying
+from engine.cli.options import (
+    Account,
+    DataFolder,
+    Day,
+    End,
+    Faults,
+    FaultSeed,
+    Filters,
+    Json,
+    ParamsName,
+    Replace,
+    Root,
+    SessionName,
+    Set,
+    Source,
+    Start,
+    Underlying,
+    UserId,
+)
 
 app = typer.Typer(
     help="Research-to-live workbench for NSE index options.",
@@ -20,7 +38,9 @@ app.add_typer(practice, name="practice")
 login = typer.Typer(help="Log in to a broker for today.", no_args_is_help=True)
 app.add_typer(login, name="login")
 app.add_typer(live, name="live")
-data = typer.Typer(help="The lake of trading days: import, list, check, simulate.", no_args_is_help=True)
+data = typer.Typer(
+    help="The lake of trading days: import, land, list, check, simulate.", no_args_is_help=True
+)
 app.add_typer(data, name="data")
 
 
@@ -135,7 +155,7 @@ def import_(
     column_map: Annotated[
         Path | None, typer.Option("--map", help="YAML file that names the columns.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite days held with other bars.")] = False,
+    replace: Replace = False,
     strict: Annotated[bool, typer.Option("--strict", help="Make any bad row an error.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Import what is left when too many rows are refused.")
@@ -147,6 +167,22 @@ def import_(
     from engine.cli.lake import run_import
 
     run_import(files, source, underlying, column_map, replace, strict, force, data_folder, as_json)
+
+
+@data.command()
+def land(
+    account: Account = None,
+    day: Day = None,
+    underlying: Underlying = None,
+    source: Annotated[str, typer.Option(help="Name to hold the bars under.")] = "recorded",
+    replace: Replace = False,
+    data_folder: DataFolder = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a day that a session recorded on live prices into the lake; without --date the last one."""
+    from engine.cli.landing import run_land
+
+    run_land(account, day, underlying, source, replace, data_folder, as_json)
 
 
 @data.command("list")
@@ -202,10 +238,8 @@ def rehearse(
     changes: Set = None,
     filters: Filters = None,
     source: Source = None,
-    faults: Annotated[
-        list[str] | None, typer.Option("--fault", help="Switch a fault on, e.g. lost_answer:p=0.05.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+    faults: Faults = None,
+    seed: FaultSeed = 0,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the rehearsal's folder when all is well.")
     ] = False,
@@ -258,10 +292,8 @@ def serve(
     slippage_percent: Annotated[str, typer.Option(help="Percent of the price, per fill, beside it.")] = "0",
     delay_ms: Annotated[int, typer.Option(min=0, help="Delay of the exchange, milliseconds.")] = 0,
     cash: Annotated[int, typer.Option(min=0, help="Rupees in the account.")] = 50_000_000,
-    faults: Annotated[
-        list[str] | None, typer.Option("--fault", help="Switch a fault on, e.g. lost_answer:p=0.05.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 0,
+    faults: Faults = None,
+    seed: FaultSeed = 0,
     order_limits: Annotated[bool, typer.Option(help="Enforce the order rate limits.")] = True,
     redirect_url: Annotated[
         str | None, typer.Option(help="Where the login page sends the request token.")
@@ -306,16 +338,10 @@ def serve(
 
 @app.command("check")
 def check_session(
-    session: Annotated[
-        str, typer.Option(help="A name in params/sessions/ or a YAML file: paper, practice.")
-    ] = "paper",
+    session: SessionName = "paper",
     changes: Set = None,
-    root: Annotated[
-        str | None, typer.Option(envvar="KITE_ROOT", help="Address of a practice exchange.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="User id, for mode live.", show_default="that of the login")
-    ] = None,
+    root: Root = None,
+    account: UserId = None,
     day: Day = None,
     data_folder: DataFolder = None,
     as_json: Json = False,
@@ -348,9 +374,7 @@ def kite(
         str | None, typer.Option(help="From the address the login page led to; else it is asked for.")
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the login page in a browser.")] = True,
-    root: Annotated[
-        str | None, typer.Option(envvar="KITE_ROOT", help="Address of a practice exchange.")
-    ] = None,
+    root: Root = None,
     redirect_url: Annotated[
         str | None,
         typer.Option(

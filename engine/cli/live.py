@@ -4,29 +4,18 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.options import DataFolder, Day, Json, Set
+from engine.cli.options import Account, DataFolder, Day, Json, Root, SessionName, Set, UserId
 
 live = typer.Typer(help="A live session: start it, look at it, stop it, KILL it.", no_args_is_help=True)
-
-Account = Annotated[
-    str | None,
-    typer.Option(help="paper, practice or the user id; needed only where several sessions run."),
-]
 
 
 @live.command()
 def start(
-    session: Annotated[
-        str, typer.Option(help="A name in params/sessions/ or a YAML file: paper, practice.")
-    ] = "paper",
+    session: SessionName = "paper",
     mode: Annotated[str | None, typer.Option(help="paper, practice or live.")] = None,
     changes: Set = None,
-    root: Annotated[
-        str | None, typer.Option(envvar="KITE_ROOT", help="Address of a practice exchange.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="User id, for mode live.", show_default="that of the login")
-    ] = None,
+    root: Root = None,
+    account: UserId = None,
     day: Day = None,
     confirm: Annotated[
         str | None, typer.Option(help='Mode live: the words "LIVE USERID"; else they are asked for.')

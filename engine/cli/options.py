@@ -31,6 +31,24 @@ ParamsName = Annotated[
     str | None,
     typer.Option("--params", "-p", help="A name in params/ or a YAML file.", show_default="swing_break"),
 ]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite days held with other bars.")]
+SessionName = Annotated[
+    str, typer.Option("--session", help="A name in params/sessions/ or a YAML file: paper, practice.")
+]
+Root = Annotated[
+    str | None, typer.Option("--root", envvar="KITE_ROOT", help="Address of a practice exchange.")
+]
+UserId = Annotated[
+    str | None, typer.Option("--account", help="User id, for mode live.", show_default="that of the login")
+]
+Account = Annotated[
+    str | None,
+    typer.Option("--account", help="paper, practice or the user id; needed only where several sessions run."),
+]
+Faults = Annotated[
+    list[str] | None, typer.Option("--fault", help="Switch a fault on, e.g. lost_answer:p=0.05.")
+]
+FaultSeed = Annotated[int, typer.Option("--seed", min=0, help="Of the faults.")]
 
 _PARAMS_OF = {"NIFTY": "swing_break", "BANKNIFTY": "swing_break_banknifty"}
 

@@ -4,6 +4,7 @@ import datetime as dt
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,20 +168,30 @@ def test_rows_of_another_kind_are_refused(tmp_path):
         recorder.ticks(np.zeros(1, BAR))
 
 
-@pytest.mark.parametrize("simulated", [False, True])
-def test_a_finished_recording_becomes_a_day_of_the_lake(tmp_path, simulated):
+def test_a_finished_recording_becomes_a_day_of_the_lake(tmp_path):
     folder = recording_folder(tmp_path, "NIFTY", DATE)
-    with Recorder(folder, Recording("NIFTY", DATE, simulated=simulated, instruments=INSTRUMENTS)) as recorder:
+    with Recorder(folder, RECORDING) as recorder:
         recorder.bars(some_bars(375))
     lake = Lake(tmp_path)
     day = land_recording(folder, lake)
-    assert (day.source, day.simulated) == (("simulated", True) if simulated else ("recorded", False))
+    assert (day.source, day.simulated) == ("recorded", False)
     loaded = lake.load(day)
     assert loaded.symbols == tuple(each.symbol for each in INSTRUMENTS[:2])
-    assert loaded.simulated == simulated
+    assert not loaded.simulated
     assert np.array_equal(loaded.close[0], 2000 + np.arange(375))
     assert lake.spot(day)["close"][3] == 2003 * 5
     assert land_recording(folder, lake).content == day.content
+
+
+def test_what_was_played_or_holds_no_bar_does_not_land(tmp_path):
+    played = tmp_path / "played"
+    with Recorder(played, replace(RECORDING, simulated=True)) as recorder:
+        recorder.bars(some_bars(375))
+    Recorder(tmp_path / "empty", RECORDING).close()
+    for folder, why in ((played, "simulated or replayed"), (tmp_path / "empty", "holds no bar")):
+        with pytest.raises(DataError, match=why):
+            land_recording(folder, Lake(tmp_path))
+    assert Lake(tmp_path).entries() == []
 
 
 def test_an_empty_folder_is_no_recording(tmp_path):

@@ -2,7 +2,8 @@
 
 The order path hands over an array and goes on; a thread writes numbered part files, each synced and renamed into
 place, so a crash costs at most the open chunk and a full disk costs only the recording. What could not be kept is
-counted. A finished recording is read back as the ticks it was made of, or landed in the lake as a day like any other.
+counted. A finished recording is read back as the ticks it was made of; one of live prices is landed in the lake as a
+day like any other.
 """
 
 import datetime as dt
@@ -22,7 +23,7 @@ import polars as pl
 from engine.errors import DataError
 from engine.history.bars import BAR, TICK
 from engine.history.lake import Lake
-from engine.history.manifest import SIMULATED_SOURCE, LakeDay
+from engine.history.manifest import LakeDay
 from engine.history.writing import write_atomic
 
 Records = npt.NDArray[np.void]
@@ -255,17 +256,27 @@ def read_bars(folder: str | Path) -> Records:
     return bars[newest]
 
 
-def land_recording(folder: str | Path, lake: Lake, *, replace: bool = False) -> LakeDay:
+def land_recording(
+    folder: str | Path, lake: Lake, *, source: str = RECORDED_SOURCE, replace: bool = False
+) -> LakeDay:
     """
-    Put a finished recording into the lake as a day, from source "recorded" or, if simulated, "simulated".
+    Put a finished recording of live prices into the lake as a day.
 
     Raises
     ------
     DataError
-        If there is no bar, or the lake holds the day with other bars and `replace` is False.
+        If its prices were played or made by a model, there is no bar, or the lake holds the day with other bars and
+        `replace` is False.
     """
     recording = read_recording(folder)
+    if recording.simulated:
+        raise DataError(
+            f"{folder} was recorded on simulated or replayed prices, which never count as a market's; use the day "
+            "it was played from, see workbench data list"
+        )
     bars = read_bars(folder)
+    if not bars.size:
+        raise DataError(f"{folder} holds no bar, so there is no day to land")
     listed = recording.instruments
     frame = pl.DataFrame(
         {
@@ -281,8 +292,8 @@ def land_recording(folder: str | Path, lake: Lake, *, replace: bool = False) -> 
         frame.with_columns(**{name: pl.Series(bars[name]) for name in columns}),
         underlying=recording.underlying,
         date=recording.date,
-        source=SIMULATED_SOURCE if recording.simulated else RECORDED_SOURCE,
-        simulated=recording.simulated,
+        source=source,
+        simulated=False,
         importer="live recorder",
         replace=replace,
     )
