@@ -10,39 +10,25 @@ from typing import Any, NamedTuple
 
 from engine.execution.margins import Need, OptionLeg, need_of_legs
 from engine.execution.matching import BUY, SELL
+from engine.execution.net_position import NetPosition, opening_units
 from engine.market.charges import option_charges
 from engine.market.prices import PAISE_PER_RUPEE, PAISE_PER_TICK, to_rupees
 from engine.practice.market import Instrument, Market
 from engine.practice.orders import NAMES, Order, rupees
 
 
-@dataclass
-class Position:
-    """What was bought and sold of one contract under one product; units and ticks x units."""
+@dataclass(slots=True, kw_only=True)
+class Position(NetPosition):
+    """What was bought and sold of one contract under one product."""
 
     instrument: Instrument
     product: str
-    buy_quantity: int = 0
-    buy_turnover: int = 0
-    sell_quantity: int = 0
-    sell_turnover: int = 0
-
-    @property
-    def quantity(self) -> int:
-        """Units held, negative for a short."""
-        return self.buy_quantity - self.sell_quantity
-
-    def paise(self, last: int) -> int:
-        """Profit of the day at a last price in ticks."""
-        return (self.sell_turnover - self.buy_turnover + self.quantity * last) * PAISE_PER_TICK
 
     def answer(self, last: int) -> dict[str, Any]:
         """The position as GET /portfolio/positions shows it."""
-        buy, sell = _money(self.buy_turnover), _money(self.sell_turnover)
-        buy_price = rupees(self.buy_turnover / self.buy_quantity) if self.buy_quantity else 0
-        sell_price = rupees(self.sell_turnover / self.sell_quantity) if self.sell_quantity else 0
-        profit = self.paise(last) / PAISE_PER_RUPEE
-        average = 0.0 if not self.quantity else buy_price if self.quantity > 0 else sell_price
+        buy, sell = _money(self.paid), _money(self.received)
+        buy_price, sell_price = (rupees(float(self.mean_ticks(side))) for side in (BUY, SELL))
+        profit = self.profit_paise(last) / PAISE_PER_RUPEE
         return {
             "tradingsymbol": self.instrument.symbol,
             "exchange": self.instrument.exchange,
@@ -51,7 +37,7 @@ class Position:
             "quantity": self.quantity,
             "overnight_quantity": 0,
             "multiplier": 1,
-            "average_price": average,
+            "average_price": rupees(float(self.average_ticks)),
             "close_price": 0,
             "last_price": rupees(last),
             "value": sell - buy,
@@ -59,18 +45,18 @@ class Position:
             "m2m": profit,
             "unrealised": profit,
             "realised": 0,
-            "buy_quantity": self.buy_quantity,
+            "buy_quantity": self.bought,
             "buy_price": buy_price,
             "buy_value": buy,
             "buy_m2m": buy,
-            "sell_quantity": self.sell_quantity,
+            "sell_quantity": self.sold,
             "sell_price": sell_price,
             "sell_value": sell,
             "sell_m2m": sell,
-            "day_buy_quantity": self.buy_quantity,
+            "day_buy_quantity": self.bought,
             "day_buy_price": buy_price,
             "day_buy_value": buy,
-            "day_sell_quantity": self.sell_quantity,
+            "day_sell_quantity": self.sold,
             "day_sell_price": sell_price,
             "day_sell_value": sell,
         }
@@ -97,17 +83,14 @@ class Account:
     def book(self, order: Order, quantity: int, price: int) -> None:
         """Take a fill of `quantity` units at `price` ticks into the positions."""
         key = (order.instrument.place, order.product)
-        position = self.positions.setdefault(key, Position(order.instrument, order.product))
-        if order.side == BUY:
-            position.buy_quantity += quantity
-            position.buy_turnover += quantity * price
-        else:
-            position.sell_quantity += quantity
-            position.sell_turnover += quantity * price
+        position = self.positions.setdefault(
+            key, Position(instrument=order.instrument, product=order.product)
+        )
+        position.book(order.side, quantity, price)
 
     def paise(self, market: Market) -> int:
         """Profit of the day before charges."""
-        return sum(p.paise(int(market.last[p.instrument.place])) for p in self.positions.values())
+        return sum(p.profit_paise(int(market.last[p.instrument.place])) for p in self.positions.values())
 
     def legs(self, orders: Iterable[Order]) -> list[Leg]:
         """What is held and what is on order, as legs of a portfolio; orders that only close are left out."""
@@ -118,14 +101,14 @@ class Account:
             held[place] = held.get(place, 0) + position.quantity
             if position.quantity:
                 long = position.quantity > 0
-                price = position.buy_turnover // position.buy_quantity if long else 0
+                price = int(position.average_ticks) if long else 0
                 legs.append(Leg(position.instrument, BUY if long else SELL, abs(position.quantity), price))
         for order in orders:
             place = order.instrument.place
-            closing = min(max(-order.side * held.get(place, 0), 0), order.pending)
-            held[place] = held.get(place, 0) + order.side * closing
-            if order.pending > closing:
-                legs.append(Leg(order.instrument, order.side, order.pending - closing, order.limit))
+            opening = opening_units(held.get(place, 0), order.side, order.pending)
+            held[place] = held.get(place, 0) + order.side * (order.pending - opening)
+            if opening:
+                legs.append(Leg(order.instrument, order.side, opening, order.limit))
         return legs
 
 

@@ -6,43 +6,21 @@ count, orders that only close do not. Prices in ticks, money in paise.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from engine.execution.margins import OptionLeg
 from engine.execution.matching import BUY, SELL
+from engine.execution.net_position import NetPosition, opening_units
 from engine.live.brokers.base import Contract, PositionReport, TradeReport
 from engine.live.brokers.paper_orders import PaperOrder
-from engine.market.prices import PAISE_PER_TICK, TICK_RUPEES
+from engine.market.prices import TICK_RUPEES
 
 
-@dataclass(slots=True)
-class Holding:
-    """What was bought and sold of one contract under one product; units and ticks times units."""
+@dataclass(slots=True, kw_only=True)
+class Holding(NetPosition):
+    """What was bought and sold of one contract under one product."""
 
     contract: Contract
     product: str
-    bought: int = 0
-    paid: int = 0
-    sold: int = 0
-    received: int = 0
-
-    @property
-    def quantity(self) -> int:
-        """Units held, negative for a short."""
-        return self.bought - self.sold
-
-    @property
-    def average_ticks(self) -> Decimal:
-        """Mean price of the side that is held, as Kite tells it; 0 when flat."""
-        if not self.quantity:
-            return Decimal(0)
-        turnover, units = (self.paid, self.bought) if self.quantity > 0 else (self.received, self.sold)
-        return Decimal(turnover) / units
-
-    def profit_paise(self, last: int) -> int:
-        """Profit of the day at a last price in ticks; 0 = not known, then what is held counts at its average."""
-        value = self.quantity * last if last else int(self.quantity * self.average_ticks)
-        return (self.received - self.paid + value) * PAISE_PER_TICK
 
     def report(self) -> PositionReport:
         """The position as a broker shows it."""
@@ -56,13 +34,9 @@ def holdings_of(orders: Mapping[str, PaperOrder], trades: Iterable[TradeReport])
     held: dict[tuple[str, str], Holding] = {}
     for trade in trades:
         order = orders[trade.order_id]
-        one = held.setdefault((trade.symbol, order.product), Holding(order.contract, order.product))
-        if order.side == BUY:
-            one.bought += trade.quantity
-            one.paid += trade.quantity * trade.price_ticks
-        else:
-            one.sold += trade.quantity
-            one.received += trade.quantity * trade.price_ticks
+        key = (trade.symbol, order.product)
+        one = held.setdefault(key, Holding(contract=order.contract, product=order.product))
+        one.book(order.side, trade.quantity, trade.price_ticks)
     return list(held.values())
 
 
@@ -91,10 +65,10 @@ def legs_of(
             legs.append(leg_of(one.contract, side, abs(one.quantity), price))
     for order in orders:
         symbol = order.contract.symbol
-        closing = min(max(-order.side * net.get(symbol, 0), 0), order.pending)
-        net[symbol] = net.get(symbol, 0) + order.side * closing
-        if order.pending > closing:
-            legs.append(leg_of(order.contract, order.side, order.pending - closing, cost(order)))
+        opening = opening_units(net.get(symbol, 0), order.side, order.pending)
+        net[symbol] = net.get(symbol, 0) + order.side * (order.pending - opening)
+        if opening:
+            legs.append(leg_of(order.contract, order.side, opening, cost(order)))
     return legs
 
 
