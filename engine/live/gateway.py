@@ -363,6 +363,10 @@ class Gateway:
         async with self._closing.setdefault(position, asyncio.Lock()):
             await closing.trim(self, position)
 
+    async def refit(self, position: int) -> tuple[Sent, ...]:
+        """Replace what stands in another product than the position; the outcome of each."""
+        return await closing.refit(self, position)
+
     async def flatten(self, reason: str, within_s: float) -> tuple[Closed, ...]:
         """Cancel every entry and close every position at once; set the latch before. The broker proves flat."""
         state = self.store.state

@@ -3,11 +3,12 @@
 The broker's quantity is truth, the log says what is ours. Nothing is concluded from a read that failed, nor from a
 position list that leaves out a symbol in which we traded (unknown is not flat). What differs must differ again after
 a grace, as books and positions at a broker lag behind one another. What others did in our symbols is told, stops
-entries, and is never flattened; where it bought back what we were short, our position has ended at that price.
+entries, and is never flattened; where it bought back what we were short, our position has ended at that price. What
+a person has converted to another product stays ours, and is closed in that product (`orders.products`).
 Rules R5 and R6, faults 18 to 20 of the reference `reliability`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class Reconciler:
     def __init__(self, trader: "Trader") -> None:
         self._trader = trader
         self._told: set[tuple[str, str, str]] = set()
+        self._converted: set[str] = set()  # told already
 
     async def compare(self) -> Comparison:
         """
@@ -84,20 +86,22 @@ class Reconciler:
             return Comparison(False, 0, str(error))
         strangers = self._tell_strangers(books.strangers)
         self._tell_differences(differing)
+        converted = self._tell_converted(stop_entries=True)
         self._snapshot(differing, books)
+        await self._refit()
         await self._sweep()
         trader.gateway.wire.note(
             ReconcileDone(
                 orders=sum(1 for order in trader.store.state.open_orders if order.order_id),
                 positions=len(self._ours()),
-                mismatches=len(differing) + strangers,
+                mismatches=len(differing) + strangers + converted,
                 took_ms=(trader.clock.monotonic_ns() - started) // 1_000_000,
             )
         )
         detail = "; ".join(
             f"{name}: broker {theirs}, log {ours}" for name, (ours, theirs) in differing.items()
         )
-        return Comparison(True, len(differing) + strangers, detail)
+        return Comparison(True, len(differing) + strangers + converted, detail)
 
     async def _until_equal(self) -> tuple[_Books, dict[str, tuple[int, int]]]:
         """
@@ -141,6 +145,7 @@ class Reconciler:
             return False
         self._adopt(books)
         self._trader.tell_new()
+        self._tell_converted(stop_entries=False)
         state = self._trader.store.state
         if self._ours() or state.open_orders or any(o.filled > o.booked for o in state.orders.values()):
             return False  # held, standing, or filled by trades that no book shows yet
@@ -165,10 +170,27 @@ class Reconciler:
             return None
         symbols = self._symbols()
         net: dict[str, int] = {}
+        other: dict[str, int] = {}
         for row in positions:
-            if row.symbol in symbols and row.product == wire.rules.product:
-                net[row.symbol] = net.get(row.symbol, 0) + row.quantity
+            if row.symbol in symbols:
+                held = net if row.product == wire.products.own else other
+                held[row.symbol] = held.get(row.symbol, 0) + row.quantity
+        self._judge_products(net, other)
+        for symbol in wire.products.converted:
+            net[symbol] = net.get(symbol, 0) + other.get(symbol, 0) - wire.products.carried(symbol)
         return self._beside(net)
+
+    def _judge_products(self, net: dict[str, int], other: dict[str, int]) -> None:
+        """Whether what we are short stands in another product than the one it was sold in."""
+        products, ours, strangers = self._trader.gateway.wire.products, self._ours(), self._strangers()
+        for symbol in self._symbols():
+            theirs = {
+                product: self._foreign(symbol, strangers, {product})
+                for product in (products.own, products.other)
+            }
+            held = ours.get(symbol, 0)
+            missing = net.get(symbol, 0) - held - theirs[products.own]
+            products.judge(symbol, held, missing, other.get(symbol, 0) - theirs[products.other])
 
     def adopt(self) -> None:
         """Take in what others have bought back, by the order and trade books as they were read last."""
@@ -176,22 +198,36 @@ class Reconciler:
 
     def _beside(self, net: dict[str, int]) -> _Books:
         """What others did in our symbols, beside these positions."""
-        wire, log = self._trader.gateway.wire, self._trader.store.state
-        symbols = self._symbols()
-        ours = {order.order_id for order in log.orders.values() if order.order_id}
-        strangers = tuple(
-            report
-            for report in wire.reports
-            if report.symbol in symbols
-            and (report.tag or "") not in log.orders
-            and report.order_id not in ours
-        )
-        foreign_ids = {report.order_id for report in strangers if report.product == wire.rules.product}
-        outside = tuple(trade for trade in wire.trades if trade.order_id in foreign_ids)
+        wire = self._trader.gateway.wire
+        strangers = self._strangers()
+        counted = {
+            report.order_id
+            for report in strangers
+            if report.product == wire.products.own or report.symbol in wire.products.converted
+        }
+        outside = tuple(trade for trade in wire.trades if trade.order_id in counted)
         foreign: dict[str, int] = {}
         for trade in outside:
             foreign[trade.symbol] = foreign.get(trade.symbol, 0) + _left(trade, self._adopted(trade))
         return _Books(net, foreign, outside, strangers)
+
+    def _strangers(self) -> tuple[OrderReport, ...]:
+        """Orders in our symbols that are not ours."""
+        log, symbols = self._trader.store.state, self._symbols()
+        ours = {order.order_id for order in log.orders.values() if order.order_id}
+        return tuple(
+            report
+            for report in self._trader.gateway.wire.reports
+            if report.symbol in symbols
+            and (report.tag or "") not in log.orders
+            and report.order_id not in ours
+        )
+
+    def _foreign(self, symbol: str, strangers: Sequence[OrderReport], products: Collection[str]) -> int:
+        """Units by which others changed these products of a symbol today, less what was adopted."""
+        ids = {one.order_id for one in strangers if one.symbol == symbol and one.product in products}
+        trades = self._trader.gateway.wire.trades
+        return sum(_left(trade, self._adopted(trade)) for trade in trades if trade.order_id in ids)
 
     def _symbols(self) -> set[str]:
         trader = self._trader
@@ -302,6 +338,26 @@ class Reconciler:
                 f"{symbol}: broker holds {theirs}, log {ours}",
             )
 
+    def _tell_converted(self, *, stop_entries: bool) -> int:
+        """Tell, once, what a person has converted to another product; how many symbols that are."""
+        trader, products = self._trader, self._trader.gateway.wire.products
+        fresh = sorted(products.converted - self._converted)
+        self._converted = set(products.converted)
+        for symbol in fresh:
+            words = (
+                f"{symbol}: the short was converted from {products.own} to {products.other} by hand; its stop and "
+                f"exits go out as {products.other}, and the broker will not square it off"
+            )
+            if stop_entries:
+                fact = Mismatch(
+                    subject="position", key=symbol, ours=products.own, theirs=products.other,
+                    detail="converted by hand",
+                )  # fmt: skip
+                self._stop_entries(fact, words)
+            else:
+                trader.alert("error", words)
+        return len(fresh)
+
     def _stop_entries(self, fact: Mismatch, words: str) -> None:
         trader = self._trader
         trader.gateway.wire.note(fact)
@@ -327,6 +383,27 @@ class Reconciler:
         }
         net = tuple((places[symbol], units) for symbol, units in held.items() if symbol in places)
         trader.tell(BrokerSnapshot(orders, net))
+
+    async def _refit(self) -> None:
+        """What stands in another product than its position is replaced; the old stop stands until the new one does."""
+        trader = self._trader
+        state, wire = trader.store.state, trader.gateway.wire
+        positions = {order.position for order in state.open_orders if order.order_id and wire.misfits(order)}
+        for number in sorted(positions):
+            if not exposure(state, number) or trader.exiting(number):
+                continue  # the ladder replaces its own, `_sweep` withdraws what nothing is held for
+            try:
+                sent = await trader.gateway.refit(number)
+            except BrokerAuth as error:
+                trader.lost_login(error.message)
+                return
+            for one in sent:
+                if one.outcome != "confirmed":
+                    text = (
+                        f"position {number}: its stop could not be placed in the product of the position yet"
+                    )
+                    trader.alert("error", f"{text} ({one.reason}); convert the position back, or close it")
+            trader.tell_new()
 
     async def _sweep(self) -> None:
         """Every open stop and exit needs something to take off, every entry a slot: the others are withdrawn."""

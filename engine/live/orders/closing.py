@@ -110,7 +110,9 @@ async def _until_flat(gateway: "Gateway", position: int, reason: str, within_s: 
         if learnt and not held and not mine:
             return Closed(position, True, 0)
         for order in mine:
-            if order.order_id and (order.leg == "entry" or not _helps(order, held)):
+            if order.order_id and (
+                order.leg == "entry" or not _helps(order, held) or gateway.wire.misfits(order)
+            ):
                 await _ask_cancel(gateway, order, reason)
         due = clock.monotonic_ns() >= next_step
         if learnt and exposure(store.state, position) and (due or _uncovered(gateway, position)):
@@ -152,7 +154,7 @@ async def _press(gateway: "Gateway", position: int, reason: str, percent: int) -
         shares.items()
     ):  # what is too much goes first, so that the rest may be changed
         order = gateway.order(tag)
-        if not order.order_id or not order.open or order.pending == "cancel":
+        if not order.order_id or not order.open or order.pending == "cancel" or gateway.wire.misfits(order):
             continue
         units = min(share, order.reserved)  # it may have filled while another was dealt with
         if not share:
@@ -295,6 +297,18 @@ async def trim(gateway: "Gateway", position: int) -> None:
         await close(gateway, position, "surplus", gateway.rules.prove_s)
 
 
+async def refit(gateway: "Gateway", position: int) -> tuple[Sent, ...]:
+    """Put an order of the right product in the place of each that stands in another one than the position."""
+    orders = [o for o in reducing(gateway.store.state, position) if o.order_id and o.pending != "cancel"]
+    return tuple(
+        [
+            await replace_order(gateway, order, _same_wish(order, order.quantity - order.filled))
+            for order in orders
+            if gateway.wire.misfits(order)
+        ]
+    )
+
+
 async def _shrink(gateway: "Gateway", order: Order, surplus: int) -> None:
     """Take units off an order; where it cannot be changed any more, a smaller one stands before it goes."""
     sent = await gateway.modify(
@@ -305,10 +319,16 @@ async def _shrink(gateway: "Gateway", order: Order, surplus: int) -> None:
     quantity = order.quantity - order.filled - surplus
     if sent.outcome != "refused" or not order.open or quantity < 1:
         return
-    wish = Wish(
+    if all(
+        one.outcome == "confirmed" for one in await gateway.place(_same_wish(order, quantity), {order.tag})
+    ):
+        await gateway.cancel(order.tag, "replaced")
+
+
+def _same_wish(order: Order, quantity: int) -> Wish:
+    """An order like another, for so many units."""
+    return Wish(
         position=order.position, slot=order.slot, leg=order.leg, reason=order.reason, symbol=order.symbol,
         side=order.side, quantity=quantity, order_type=order.order_type, trigger=order.trigger, limit=order.limit,
-        conf_minute=order.conf_minute, swing_index=order.swing_index,
+        protection_percent=order.protection_percent, conf_minute=order.conf_minute, swing_index=order.swing_index,
     )  # fmt: skip
-    if all(one.outcome == "confirmed" for one in await gateway.place(wish, {order.tag})):
-        await gateway.cancel(order.tag, "replaced")

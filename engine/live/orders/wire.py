@@ -41,6 +41,7 @@ from engine.live.log.state import STRICTNESS, Order
 from engine.live.log.store_errors import EventRefusedError, StoreError
 from engine.live.orders.book import news, request_of
 from engine.live.orders.lanes import Lane, Lanes
+from engine.live.orders.products import Products
 from engine.live.store import Store
 
 
@@ -52,6 +53,7 @@ class Rules:
     Attributes
     ----------
     product : str
+        In which entries are sold; what closes them goes out as the broker shows the short (`products`).
     resolve_window_s : float
         An order absent from the book for so long never reached the broker; they appear after 8 to 90 s.
     request_window_s : float
@@ -119,6 +121,7 @@ class Wire:
     lanes : Lanes
     reports, trades : tuple
         The books as they were read last, those of others included.
+    products : Products
     """
 
     def __init__(self, store: Store, broker: Broker, clock: Clock, lanes: Lanes, rules: Rules) -> None:
@@ -127,6 +130,7 @@ class Wire:
         self.clock = clock
         self.lanes = lanes
         self.rules = rules
+        self.products = Products(rules.product)
         self._flying: set[str] = set()  # requests whose answer is awaited right now
         self._doubtful_since: dict[str, int] = {}  # by tag, monotonic ns
         self._told: set[Fact] = set()  # contradictions reported already
@@ -165,13 +169,15 @@ class Wire:
                 raise
             return Sent("", intent.quantity, "denied", str(error))
         tag = intent.tag
+        product = self.products.own if intent.leg == "entry" else self.products.of(intent.symbol)
+        self.products.sent(tag, product)
         self.lanes.take(self.clock.monotonic_ns())
         self._flying.add(tag)
         answer: Fact
         outcome: Outcome = "refused"
         reason, auth, busy = "", False, False
         try:
-            order_id = await self.broker.place(request_of(intent, self.rules.product))
+            order_id = await self.broker.place(request_of(intent, product))
             outcome, answer = "confirmed", OrderAccepted(tag=tag, order_id=order_id)
         except BrokerUnknown as error:
             outcome, reason = "unknown", _words(error)
@@ -209,7 +215,8 @@ class Wire:
             return Sent("", change.quantity, "denied", str(error))
         request = OrderRequest(
             tag=order.tag, symbol=order.symbol, side=order.side, quantity=change.quantity, kind=change.order_type,
-            trigger_ticks=change.trigger, limit_ticks=change.limit, product=self.rules.product,
+            trigger_ticks=change.trigger, limit_ticks=change.limit,
+            product=self.products.of_order(order, self.reports),
         )  # fmt: skip
         return await self._ask(order, "modify", change.quantity, request)
 
@@ -302,6 +309,11 @@ class Wire:
             for order in self.store.state.open_orders
             if not order.order_id and order.tag not in self._flying
         )
+
+    def misfits(self, order: Order) -> bool:
+        """Whether what shall close a position stands in another product than the position."""
+        product = self.products.of_order(order, self.reports)
+        return order.leg != "entry" and product != self.products.of(order.symbol)
 
     def doubtful_for(self, tag: str) -> int:
         """Nanoseconds since an answer about this tag was last awaited; 0 where it is in flight or new."""

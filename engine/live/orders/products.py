@@ -1,0 +1,74 @@
+"""In which product what we are short stands at the broker: a person may convert it in the broker's app.
+
+A buy of the other product would not close a converted short; it would open a long position beside it, which the
+broker squares off while the short stays. So stops and exits go out in the product in which the broker shows the
+short. It is judged from one reading of orders, trades and positions; converting back is noticed in the same way.
+"""
+
+from collections.abc import Mapping
+
+from engine.live.brokers.base import OrderReport, Product
+from engine.live.log.state import Order
+
+_OTHER: Mapping[Product, Product] = {"MIS": "NRML", "NRML": "MIS"}
+
+
+class Products:
+    """
+    The product of each symbol that is held, and of each order.
+
+    Parameters
+    ----------
+    own : Product
+        In which entries are sold.
+
+    Attributes
+    ----------
+    converted : set of str
+        Symbols whose whole short stands in the other product.
+    """
+
+    def __init__(self, own: Product) -> None:
+        self.own = own
+        self.other = _OTHER[own]
+        self.converted: set[str] = set()
+        self._carried: dict[str, int] = {}  # units of the other product that are not ours, by symbol
+        self._sent_as: dict[str, Product] = {}  # by tag, what no book may show yet
+
+    def of(self, symbol: str) -> Product:
+        """In which product stops and exits of a symbol go out."""
+        return self.other if symbol in self.converted else self.own
+
+    def sent(self, tag: str, product: Product) -> None:
+        """An order leaves in this product."""
+        self._sent_as[tag] = product
+
+    def of_order(self, order: Order, reports: tuple[OrderReport, ...]) -> Product:
+        """In which product an order stands: by the book, else as it was sent."""
+        told = next((one.product for one in reports if order.order_id and one.order_id == order.order_id), "")
+        known = self._sent_as.get(order.tag, self.own)
+        return self.other if (told or known) == self.other else self.own
+
+    def carried(self, symbol: str) -> int:
+        """Units of a symbol that somebody else holds in the other product, negative = short."""
+        return self._carried.get(symbol, 0)
+
+    def judge(self, symbol: str, ours: int, missing: int, other: int) -> None:
+        """
+        Take in one reading of a symbol; quantities in units, negative = short.
+
+        Parameters
+        ----------
+        symbol : str
+        ours : int
+            What the log says that we hold.
+        missing : int
+            What our product's position shows beyond what we and others hold in it: 65 if a short of 65 is not there.
+        other : int
+            The other product's position, less what others traded in it today.
+        """
+        moved = other - self._carried.setdefault(symbol, 0 if missing else other)
+        if not missing:
+            self.converted.discard(symbol)
+        elif ours < 0 and missing == -ours == -moved:
+            self.converted.add(symbol)
