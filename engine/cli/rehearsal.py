@@ -27,10 +27,13 @@ from engine.cli.rehearsal_processes import (
     watch,
 )
 from engine.desk.parity import BacktestDay, Comparison, backtest_day, compare_day, read_session
+from engine.desk.parity_bars import seen_day
 from engine.errors import DataError
+from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.history.manifest import LakeDay
 from engine.history.simulate import ensure_simulated
+from engine.live.day.recorder import recording_folder
 from engine.live.spec import PRACTICE_ACCOUNT, SessionSpec, load_session_params
 from engine.market.clock import IST
 from engine.params import SwingBreakParams
@@ -145,7 +148,8 @@ def rehearse_day(
         parse_fault(fault)
     entry = find_day(lake, params.underlying, date, source)
     params = params.replace(latency_ms=delay_ms)
-    outcome = backtest_of(lake, entry, params)
+    bars = tradable_day(lake, entry, params)
+    outcome = play_as_told(bars, params)
     folder = lake.root.resolve() / "rehearsals" / f"{dt.datetime.now(IST):%Y%m%dT%H%M%S}-{os.getpid()}"
     folder.mkdir(parents=True)
     try:
@@ -156,7 +160,9 @@ def rehearse_day(
         raise
     ours = read_session(spec.places.database, date)
     theirs = backtest_day(outcome)
-    comparison = compare_day(ours, theirs, latency_ms=delay_ms)
+    recording = recording_folder(spec.places.folder, params.underlying, date)
+    seen = seen_day(recording, bars, params, lambda day: play_as_told(day, params))
+    comparison = compare_day(ours, theirs, latency_ms=delay_ms, seen=seen)
     made = Rehearsal(
         entry=entry,
         params=params,
@@ -214,9 +220,9 @@ def find_day(lake: Lake, underlying: str, date: dt.date, source: str | None) -> 
     return lake.select(underlying, date, date, source)[0]
 
 
-def backtest_of(lake: Lake, entry: LakeDay, params: SwingBreakParams) -> DayOutcome:
+def tradable_day(lake: Lake, entry: LakeDay, params: SwingBreakParams) -> DayBars:
     """
-    The day as the backtest trades it.
+    The bars of a day.
 
     Raises
     ------
@@ -227,4 +233,9 @@ def backtest_of(lake: Lake, entry: LakeDay, params: SwingBreakParams) -> DayOutc
     reason = why_untradable(bars, params)
     if reason:
         raise DataError(f"{entry.date} cannot be rehearsed: {reason}")
+    return bars
+
+
+def play_as_told(bars: DayBars, params: SwingBreakParams) -> DayOutcome:
+    """A day as the backtest trades it, with the filters that the parameters name."""
     return play_day(bars, params, compile_all(load_filter(name) for name in params.filters))

@@ -2,7 +2,7 @@
 
 The reading side of the architecture's promise that parity is a test, not a hope: any recorded live, paper or practice
 day is compared with `play_day` of the same bars and parameters. What is compared stands in `parity_rows`, where the
-evidence comes from in `parity_evidence`, how a cause is found in `parity_causes`.
+evidence comes from in `parity_evidence` and `parity_bars`, how a cause is found in `parity_causes`.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.backtest.outcome import DayOutcome
+from engine.desk.parity_bars import SeenDay
 from engine.desk.parity_causes import CAUSES, Case, Causes
 from engine.desk.parity_evidence import MINUTE_NS, Evidence
 from engine.desk.parity_rows import (
@@ -146,7 +147,13 @@ class Comparison:
         }
 
 
-def compare_day(ours: SessionDay, outcome: DayOutcome | BacktestDay, *, latency_ms: int = 0) -> Comparison:
+def compare_day(
+    ours: SessionDay,
+    outcome: DayOutcome | BacktestDay,
+    *,
+    latency_ms: int = 0,
+    seen: SeenDay | None = None,
+) -> Comparison:
     """
     Compare a session's day with a backtest of the same day and the same parameters.
 
@@ -157,9 +164,11 @@ def compare_day(ours: SessionDay, outcome: DayOutcome | BacktestDay, *, latency_
     outcome : DayOutcome or BacktestDay
     latency_ms : int
         Delay that was put between session and exchange; 0 where none was.
+    seen : SeenDay, optional
+        From `seen_day`: the day by the session's own bars, where they are not the backtest's.
     """
     theirs = outcome if isinstance(outcome, BacktestDay) else backtest_day(outcome, ours.open_ns)
-    causes = Causes(Evidence(ours, theirs), latency_ms)
+    causes = Causes(Evidence(ours, theirs), latency_ms, seen)
     cases = [*_trade_cases(ours, theirs), *_decision_cases(ours, theirs)]
     differences = []
     for case in sorted(cases, key=lambda each: (each.at_ns, _RANK[each.what], each.label)):

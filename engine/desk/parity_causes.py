@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.desk.parity_bars import SeenDay
 from engine.desk.parity_evidence import MINUTE_NS, Evidence, Life
 from engine.desk.parity_rows import MS_NS, SECOND_NS, TradeKey, TradeRow
 from engine.execution.bar_path import MOMENT_MS
@@ -25,6 +26,7 @@ CAUSES = {
     "exit_latency": "a stop or an exit took effect, and met its price, later on one side",
     "stop_refused": "the stop was refused or did not come to stand in time, so the position was bought back",
     "partial_fill": "an order filled in parts or not wholly",
+    "bars": "ticks came late or not at all, so the session's bars are not the backtest's",
     "outage": "prices or the broker's line were away",
     "restart": "the runner was started again",
     "operator": "a person stepped in",
@@ -78,10 +80,13 @@ class Causes:
     evidence : Evidence
     latency_ms : int
         Delay the day was played with; 0 where none was put in.
+    seen : SeenDay, optional
+        The day by the session's own bars, where they are not the backtest's.
     """
 
-    def __init__(self, evidence: Evidence, latency_ms: int = 0) -> None:
+    def __init__(self, evidence: Evidence, latency_ms: int = 0, seen: SeenDay | None = None) -> None:
         self.evidence = evidence
+        self.seen = seen
         self.latency_ms = latency_ms
         self.earlier: list[Case] = []
         self._ours = evidence.ours.trades
@@ -90,16 +95,61 @@ class Causes:
     def explain(self, case: Case) -> Found:
         """The cause of a case, and its evidence in words; to be asked in the order of time."""
         finders: dict[str, Sequence[Callable[[Case], Found | None]]] = {
-            "only_theirs": (self._cut, self._not_entered, self._follows, self._disturbed),
-            "only_ours": (self._priceless, self._entered_alone, self._follows, self._disturbed),
-            "entry": (self._parts, self._entered_otherwise, self._follows, self._disturbed),
-            "stop": (self._follows_own_entry, self._planned_otherwise, self._disturbed, self._follows),
-            "exit": (self._left_otherwise, self._disturbed, self._follows_own_entry, self._follows),
-            "decision": (self._follows, self._disturbed, self._stood_otherwise),
+            "only_theirs": (
+                self._cut,
+                self._saw_otherwise,
+                self._not_entered,
+                self._follows,
+                self._disturbed,
+            ),
+            "only_ours": (
+                self._priceless,
+                self._saw_otherwise,
+                self._entered_alone,
+                self._follows,
+                self._disturbed,
+            ),
+            "entry": (
+                self._parts,
+                self._saw_otherwise,
+                self._entered_otherwise,
+                self._follows,
+                self._disturbed,
+            ),
+            "stop": (
+                self._follows_own_entry,
+                self._saw_otherwise,
+                self._planned_otherwise,
+                self._disturbed,
+                self._follows,
+            ),
+            "exit": (
+                self._saw_otherwise,
+                self._left_otherwise,
+                self._disturbed,
+                self._follows_own_entry,
+                self._follows,
+            ),
+            "decision": (self._saw_otherwise, self._follows, self._disturbed, self._stood_otherwise),
         }
         found = next((each for find in finders[case.what] if (each := find(case))), None)
         self.earlier.append(case)
         return found or ("unexplained", "")
+
+    def _saw_otherwise(self, case: Case) -> Found | None:
+        """Bars of the session's own, on which the backtest does as the session did."""
+        if self.seen is None or not self.seen.does(case.what, case.ours, case.theirs):
+            return None
+        row = case.ours or case.theirs
+        apart = self.seen.apart(row.symbol, _slot(case), case.at_ns)
+        if apart is None:
+            return None
+        minute, words = apart
+        began = self.evidence.ours.open_ns + minute * MINUTE_NS
+        away = self.evidence.disturbed(began, began + MINUTE_NS)
+        if away is not None and away.cause in {"outage", "restart"}:
+            return away.cause, f"{away.detail}; {words}"
+        return "bars", words
 
     # ---- trades that one side has not ----
 
@@ -212,7 +262,11 @@ class Causes:
         if {ours.reason, theirs.reason} <= _STOPS and "stop_gap" in {ours.reason, theirs.reason}:
             return "stop_gap", f"ours left by {ours.reason}, the backtest by {theirs.reason}"
         if {ours.reason, theirs.reason} & _DAY_REASONS and self._latches_differ(case):
-            return self._follows_money(case)
+            followed = self._follows_money(
+                case
+            )  # else the same day's end, found later: what came of it was late
+            if followed or ours.reason != theirs.reason:
+                return followed
         fills = [fill for life in lives for fill in life.fills]
         if len({price for _, price, _ in fills}) > 1:
             return "partial_fill", f"bought back in {len(fills)} parts"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from chaos_stage import EXCHANGE, POLL_S, Stage, StageError, wait_for
 
-from engine.cli.rehearsal import backtest_of
+from engine.cli.rehearsal import play_as_told, tradable_day
 from engine.desk.parity import Comparison, backtest_day, compare_day, read_session
 from engine.errors import WorkbenchError
 from engine.live.control.processes import FEED, RUNNER, SUPERVISOR, WATCHDOG
@@ -195,7 +195,7 @@ def run(lake, entry, params, folder, *, seed, kills, speed="max", moment_s=0.1, 
         )
         params = params.replace(entry_start_time=start, entry_end_time=end, forced_exit_time=exit_)
         words += ["--start-at", f"{start:%H:%M}"]
-    outcome = backtest_of(lake, entry, params)
+    outcome = play_as_told(tradable_day(lake, entry, params), params)
     first, last = window or (0, outcome.minutes)
     minute_s = 5 * moment_s if speed == "max" else 60 / speed
     planned = plan(seed, kills, first + 1, last - 5, minute_s)

@@ -365,6 +365,15 @@ def test_another_days_end_follows_from_another_profit():
     assert causes(story, backtest(row())) == [("entry", "entry_latency"), ("exit", "follows")]
 
 
+@pytest.mark.parametrize(("took", "cause"), [(4, "exit_latency"), (0, "unexplained")])
+def test_the_same_days_end_found_a_little_later_is_late_only_where_something_was_on_its_way(took, cause):
+    story = Story().enter().at(918, e.DayLatched(date=DATE, reason="day_stop", day_pnl=-1))
+    story.intent(920, "X1", "exit", reason="day_stop", order_type="LIMIT", trigger=0)
+    story.fill(920 + took, "X1", 2100)
+    theirs = backtest(row(left=880, out=2090, reason="day_stop"), latch=2)
+    assert causes(story, theirs) == [("exit", cause)]
+
+
 def test_a_swing_changed_by_modification_is_that_of_its_decision():
     story = (
         Story()

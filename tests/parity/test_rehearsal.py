@@ -83,3 +83,13 @@ def test_wrong_words_are_one_line_errors_before_anything_starts(lake, words):
     with pytest.raises(WorkbenchError) as caught:
         rehearse_day(lake, load_params("swing_break"), **told)
     assert "\n" not in str(caught.value)
+
+
+def test_what_late_ticks_changed_is_shown_by_the_sessions_own_bars(lake):
+    started = rehearse(lake, "--fault", "late_ticks:p=0.3", "--json")
+    out, err = started.communicate(timeout=240)
+    assert started.returncode == 0, (out, err)
+    told = json.loads(out)
+    assert told["faults"]["late_ticks"] > 0
+    assert "bars" in told["causes"]
+    assert told["flat"] is True
