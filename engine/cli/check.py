@@ -136,9 +136,10 @@ def _account_of_login(root: str | None) -> str:
         finally:
             await broker.close()
 
+    now = dt.datetime.now(IST)
     try:
-        secrets = read_secrets(project_folder() / ".env", os.environ)
-        token = secrets.token(dt.datetime.now(IST))
+        secrets = read_secrets(project_folder() / ".env", os.environ, now)
+        token = secrets.token(now)
         return asyncio.run(asked(KiteBroker(secrets.api_key, token, root=root, timeout_s=4.0)))
     except WorkbenchError:
         return UNKNOWN

@@ -26,7 +26,6 @@ from engine.cli.show import console, print_json
 from engine.errors import WorkbenchError
 from engine.live.brokers.kite import KiteBroker
 from engine.live.brokers.kite_token import (
-    ACCESS_TOKEN,
     API_KEY,
     API_SECRET,
     KiteSecrets,
@@ -95,7 +94,8 @@ def run_login(
     """
     file = env_file or _usual_file(root, data_folder)
     published = root is not None and env_file is None
-    known = _practice_secrets(file) if published else read_secrets(file, os.environ)
+    now = dt.datetime.now(IST)
+    known = _practice_secrets(file, now) if published else read_secrets(file, os.environ, now)
     if not known.api_secret:
         raise LoginError(f"{API_SECRET} is neither in the environment nor in {file}; put it there")
     page = login_url(known.api_key, root)
@@ -108,7 +108,6 @@ def run_login(
     )
     user = asyncio.run(_user(fresh, root))
     write_token(file, fresh)
-    hidden_by = [name for name in _hiding(published) if os.environ.get(name)]
     if as_json:
         print_json({"user_id": user, "good_until": fresh.dies and fresh.dies.isoformat(), "file": str(file)})
         return
@@ -117,15 +116,14 @@ def run_login(
         highlight=False,
     )
     console.print(f"token stored in {file}, mode 600", highlight=False)
-    for name in hidden_by:
+    if published and os.environ.get(API_KEY):  # at Kite that key is the one just used
         console.print(
-            Text(f"{name} of the environment hides it; unset that", style="bold yellow"), highlight=False
+            Text(
+                f"{API_KEY} of the environment hides the one of the practice exchange; unset that",
+                style="bold yellow",
+            ),
+            highlight=False,
         )
-
-
-def _hiding(published: bool) -> tuple[str, ...]:
-    """Variables that go before the file; at Kite the key of the environment is the one just used."""
-    return (API_KEY, ACCESS_TOKEN) if published else (ACCESS_TOKEN,)
 
 
 def _usual_file(root: str | None, data_folder: Path | None = None) -> Path:
@@ -137,12 +135,12 @@ def _usual_file(root: str | None, data_folder: Path | None = None) -> Path:
     return folder / ".env"
 
 
-def _practice_secrets(file: Path) -> KiteSecrets:
+def _practice_secrets(file: Path, now: dt.datetime) -> KiteSecrets:
     """The practice exchange's own key and secret, kept beside the token for the session."""
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(f"{API_KEY}={PRACTICE_KEY}\n{API_SECRET}={PRACTICE_SECRET}\n", encoding="utf-8")
-    return read_secrets(file, {})
+    return read_secrets(file, {}, now)
 
 
 def _token_of_practice(page: str) -> str:

@@ -58,10 +58,9 @@ def preflight(
     list of CheckResult
         One for each check, in the order of `checks`. Raises nothing that a check found.
     """
-    told = spec.feed_options.get("env_file")
     case = Case(
         spec=spec,
-        env_file=env_file or (Path(str(told)) if told else spec.env_file),
+        env_file=env_file or spec.env_file,
         environ=os.environ if environ is None else environ,
         now=dt.datetime.now(IST),
         learned=Learned(),

@@ -21,7 +21,8 @@ import structlog
 
 from engine.errors import WorkbenchError
 from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
-from engine.live.brokers.kite import KiteBroker
+from engine.live.brokers.kite_token import KiteSecrets
+from engine.live.brokers.logins import known_logins, log_in
 from engine.live.brokers.registry import make_broker
 from engine.live.clocks import Clock, PacedClock, SystemClock
 from engine.live.control.live_gate import check_switch
@@ -32,7 +33,6 @@ from engine.live.day.day_status import DayStatus
 from engine.live.day.feed_link import FeedLink
 from engine.live.day.live_day import DayParts, LiveDay
 from engine.live.feeds.candles import open_candles
-from engine.live.feeds.logins import Logins
 from engine.live.log.events import LinkChanged, RunnerStarted
 from engine.live.log.heartbeat import Heart
 from engine.live.log.lease import boot_id
@@ -89,7 +89,7 @@ class Runner:
     def __init__(self, spec: SessionSpec) -> None:
         self.spec = spec
         self._clock = _Clock()
-        self._logins = Logins(spec.env_file)
+        self._login: KiteSecrets | None = None
         self.has_begun = False
         self._ended: asyncio.Future[int]
         self._commands: Commands | None = None
@@ -207,7 +207,7 @@ class Runner:
     def _candles(self) -> Any:
         if self.spec.feed == "replay":
             return open_candles(self.spec)
-        secrets = self._logins.best()
+        secrets = self._login or known_logins(self.spec)[0]
         return open_candles(self.spec, secrets.api_key, secrets.access_token or "")
 
     # ---- login ----
@@ -251,19 +251,7 @@ class Runner:
         return broker
 
     async def _renew(self, broker: Broker) -> None:
-        token = self._logins.best().access_token if isinstance(broker, KiteBroker) else None
-        if isinstance(broker, KiteBroker) and token:
-            broker.use_token(token)
-        try:
-            user = await broker.connect()
-        except BrokerAuth:
-            if token:
-                self._logins.refuse(token)  # that of the environment is not asked for ever
-            raise
-        if self.spec.mode == "live" and user != self.spec.account:
-            raise BrokerAuth(
-                f"the login is of user {user}, the session of {self.spec.account}; log in as the latter"
-            )
+        self._login = await log_in(broker, self.spec)
 
     # ---- life ----
 

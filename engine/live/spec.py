@@ -115,7 +115,7 @@ class SessionSpec(BaseModel):
     feed : str
         Entry-point name.
     feed_options : mapping
-        practice: ticker_url, rest_url, speed; replay: folder or source, speed.
+        practice: ticker_url, rest_url, speed; replay: folder or source, speed; any: env_file.
     simulated : bool
         Prices are modelled or replayed.
     """
@@ -157,6 +157,9 @@ class SessionSpec(BaseModel):
     @property
     def env_file(self) -> Path:
         """Where secrets stand that the environment does not hold; at a practice exchange never the real ones."""
+        told = self.feed_options.get("env_file")
+        if told:
+            return Path(str(told))
         if self.feed == "practice":
             return Places(self.data_folder, PRACTICE_ACCOUNT).folder / ".env"
         return project_folder() / ".env"

@@ -16,6 +16,7 @@ from engine.live.brokers.kite_token import (
     dies_after,
     exchange_request_token,
     login_url,
+    read_logins,
     read_secrets,
     write_token,
 )
@@ -62,7 +63,7 @@ def test_a_login_from_page_to_first_request(practice, env):
     )
     assert session.dies == DIES
     write_token(path, session)
-    token = read_secrets(path, {}).token(NOW)
+    token = read_secrets(path, {}, NOW).token(NOW)
 
     async def connected():
         broker = KiteBroker(practice.api_key, token, root=practice.rest_url)
@@ -135,41 +136,76 @@ def test_secrets_are_not_part_of_their_text():
 
 def test_the_environment_comes_before_the_file(env):
     path = env("# app\nexport KITE_API_KEY='filekey'\nKITE_API_SECRET = \"s\"\n\nKITE_ACCESS_TOKEN=old\n")
-    told = read_secrets(path, {"KITE_API_KEY": "envkey", "KITE_ACCESS_TOKEN": ""})
+    told = read_secrets(path, {"KITE_API_KEY": "envkey", "KITE_ACCESS_TOKEN": ""}, NOW)
     assert (told.api_key, told.api_secret, told.access_token, told.dies) == ("envkey", "s", "old", None)
 
 
-def test_the_files_date_does_not_count_for_a_token_of_the_environment(env):
-    path = env(f"KITE_API_KEY=k\nKITE_ACCESS_TOKEN=old\nKITE_TOKEN_DIES={DIES.isoformat()}\n")
-    assert read_secrets(path, {}).dies == DIES
-    assert read_secrets(path, {"KITE_ACCESS_TOKEN": "new"}).dies is None
+FILE = "of the file"
+ENVIRONMENT = "of the environment"
+LATER = DIES + dt.timedelta(days=1)
+DEAD = NOW - dt.timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "first"),
+    [
+        (DIES, None, FILE),  # known to live, before one of which nothing is known
+        (DIES, DIES, FILE),  # a running process hears of a new login by the file alone
+        (None, None, FILE),
+        (DEAD, None, ENVIRONMENT),
+        (DEAD, DIES, ENVIRONMENT),
+        (None, DIES, ENVIRONMENT),
+        (DIES, LATER, ENVIRONMENT),
+        (DIES, DEAD, FILE),
+        (None, DEAD, FILE),
+        (DEAD, DEAD + dt.timedelta(minutes=1), ENVIRONMENT),
+    ],
+)
+def test_the_newest_login_that_is_good_for_today_comes_first(env, file, environment, first):
+    told = {"KITE_API_KEY": "k", "KITE_ACCESS_TOKEN": FILE}
+    dated = {"KITE_TOKEN_DIES": file.isoformat()} if file else {}
+    path = env("".join(f"{name}={value}\n" for name, value in {**told, **dated}.items()))
+    environ = {"KITE_ACCESS_TOKEN": ENVIRONMENT}
+    if environment:
+        environ["KITE_TOKEN_DIES"] = environment.isoformat()
+    logins = read_logins(path, environ, NOW)
+    assert [one.access_token for one in logins] == (
+        [FILE, ENVIRONMENT] if first == FILE else [ENVIRONMENT, FILE]
+    )
+    assert {one.access_token: one.dies for one in logins} == {FILE: file, ENVIRONMENT: environment}
+
+
+def test_one_token_in_both_places_is_one_login_with_the_files_date(env):
+    path = env(f"KITE_API_KEY=k\nKITE_ACCESS_TOKEN=same\nKITE_TOKEN_DIES={DIES.isoformat()}\n")
+    (login,) = read_logins(path, {"KITE_ACCESS_TOKEN": "same"}, NOW)
+    assert (login.access_token, login.dies) == ("same", DIES)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o700])
 def test_a_file_that_others_may_read_is_refused(env, mode):
     path = env("KITE_API_KEY=k\n", mode)
     with pytest.raises(SecretsError, match="chmod 600"):
-        read_secrets(path, {})
+        read_secrets(path, {}, NOW)
     with pytest.raises(SecretsError, match="chmod 600"):
         write_token(path, KiteSecrets("k", None, "t", DIES))
 
 
 def test_a_missing_key_says_where_to_put_it(tmp_path):
     with pytest.raises(SecretsError, match="KITE_API_KEY"):
-        read_secrets(tmp_path / ".env", {})
+        read_secrets(tmp_path / ".env", {}, NOW)
 
 
 @pytest.mark.parametrize("line", ["thesecretalone", "9A=x", "A B=x"])
 def test_a_line_that_cannot_be_read_is_named_by_its_number_only(env, line):
     with pytest.raises(SecretsError, match="line 2") as caught:
-        read_secrets(env(f"KITE_API_KEY=k\n{line}\n"), {})
+        read_secrets(env(f"KITE_API_KEY=k\n{line}\n"), {}, NOW)
     assert line not in str(caught.value)
 
 
 @pytest.mark.parametrize("when", ["tomorrow", "2026-09-02 06:00"])
 def test_a_date_of_death_needs_a_zone(env, when):
     with pytest.raises(SecretsError, match="zone"):
-        read_secrets(env(f"KITE_API_KEY=k\nKITE_TOKEN_DIES={when}\n"), {})
+        read_secrets(env(f"KITE_API_KEY=k\nKITE_TOKEN_DIES={when}\n"), {}, NOW)
 
 
 def test_a_new_token_replaces_the_old_one_and_nothing_else(env):
@@ -198,5 +234,5 @@ def test_a_token_without_its_date_is_not_written(env):
 
 
 def test_white_space_around_a_token_of_the_environment_is_no_part_of_it(tmp_path):
-    told = read_secrets(tmp_path / ".env", {"KITE_API_KEY": "key ", "KITE_ACCESS_TOKEN": "token\n"})
+    told = read_secrets(tmp_path / ".env", {"KITE_API_KEY": "key ", "KITE_ACCESS_TOKEN": "token\n"}, NOW)
     assert (told.api_key, told.access_token) == ("key", "token")

@@ -12,9 +12,9 @@ import pytest
 import websockets
 
 from engine.live.brokers.kite_token import KiteSecrets, write_token
+from engine.live.brokers.logins import Logins
 from engine.live.feeds import kite as module
 from engine.live.feeds.kite import KiteFeed, LinkRules
-from engine.live.feeds.logins import Logins
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import Status, Subscription, Wanted
 from engine.market.clock import IST
@@ -245,7 +245,7 @@ def test_without_a_login_nothing_is_tried(tmp_path, monkeypatch):
     asyncio.run(story())
 
 
-def test_after_a_refusal_the_file_s_good_login_is_used_and_a_dead_one_never(tmp_path, monkeypatch):
+def test_the_file_s_good_login_goes_first_and_what_was_refused_or_died_last(tmp_path, monkeypatch):
     monkeypatch.setenv("KITE_API_KEY", "key")
     monkeypatch.setenv("KITE_ACCESS_TOKEN", "of the environment")
     path = tmp_path / ".env"
@@ -256,12 +256,19 @@ def test_after_a_refusal_the_file_s_good_login_is_used_and_a_dead_one_never(tmp_
         write_token(path, KiteSecrets("key", None, token, dies))
         return logins.best().access_token
 
-    assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
-    logins.refuse("of the environment")
-    assert written("of the file", now + dt.timedelta(hours=1)) == "of the file"
-    assert written("dead", now - dt.timedelta(hours=1)) == "of the environment"
+    alive = now + dt.timedelta(hours=1)
+    assert written("of the file", alive) == "of the file"
     logins.refuse("of the file")
-    assert written("of the file", now + dt.timedelta(hours=1)) == "of the environment"
+    assert written("of the file", alive) == "of the environment"
+    assert written("renewed", alive) == "renewed"
+    assert written("dead", now - dt.timedelta(hours=1)) == "of the environment"
+    assert logins.has_another()
+    logins.refuse("of the environment")
+    assert not logins.has_another()
+    assert written("renewed", alive) == "renewed"
+    assert logins.has_another()
+    logins.refuse("renewed")
+    assert written("renewed", alive) == "renewed", "all were refused: the best is asked again"
 
 
 def test_the_link_is_up_with_the_very_first_tick(run):

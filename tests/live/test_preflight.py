@@ -20,7 +20,7 @@ from engine.live.checks import preflight_broker, preflight_machine, preflight_se
 from engine.live.checks.preflight_case import Case, Check, Finding, Learned
 from engine.live.log.reader import StoreReader
 from engine.live.messages import messengers as m
-from engine.live.preflight import all_well, preflight
+from engine.live.preflight import CHECKS, all_well, preflight
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
 from engine.market.clock import IST
@@ -119,6 +119,22 @@ def test_bad_login_fails_the_token_and_skips_what_stands_on_it(server, tmp_path)
     assert "wrongwrongwrong" not in str(results)
 
 
+def test_a_dead_login_of_the_environment_does_not_stop_a_good_one_of_the_file(server, tmp_path):
+    file = tmp_path / ".env"
+    file.write_text(f"KITE_ACCESS_TOKEN={server.grant_token()}\n")
+    file.chmod(0o600)
+    checks = tuple(check for check in CHECKS if check.name in {"secrets", "calendar", "token", "contracts"})
+    for dies in (
+        "2026-08-31T06:00:00+05:30",
+        "2099-08-31T06:00:00+05:30",
+    ):  # the second was ended by a later login
+        environ = {"KITE_API_KEY": server.api_key, "KITE_ACCESS_TOKEN": "wrong", "KITE_TOKEN_DIES": dies}
+        found = states(
+            preflight(practice_spec(server, tmp_path), env_file=file, environ=environ, checks=checks)
+        )
+        assert set(found.values()) == {"ok"}, found
+
+
 def test_dead_exchange_fails_what_needs_it_and_nothing_else(serve, tmp_path):
     server = serve()
     spec, environ = practice_spec(server, tmp_path), secrets_of(server)
@@ -201,7 +217,7 @@ def test_login_of_another_account_fails_a_live_session(server, tmp_path):
     )  # fmt: skip
     found = preflight_broker.token(case_of(spec, tmp_path, secrets_of(server)))
     assert found.state == "fail"
-    assert "the session is of AB1234" in found.what
+    assert "the session of AB1234" in found.what
 
 
 def test_practice_session_without_an_exchange_never_asks_kite(tmp_path):

@@ -14,6 +14,8 @@ from engine.execution.risk import Limits
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
 from engine.live.brokers.kite import KiteBroker
+from engine.live.brokers.kite_token import KiteSecrets, write_token
+from engine.live.brokers.registry import make_broker
 from engine.live.clocks import SystemClock
 from engine.live.control import dead_man
 from engine.live.control.processes import Process
@@ -25,6 +27,7 @@ from engine.live.orders.prechecks import Rails, Wish
 from engine.live.orders.wire import Rules
 from engine.live.spec import load_session_params, make_spec
 from engine.live.store import Store
+from engine.market.clock import IST
 from engine.practice.market import load_practice_day
 from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings
@@ -247,3 +250,44 @@ def test_broker_that_does_not_answer_leads_to_no_order_and_no_claim(account):
     assert not done.flat
     assert done.left
     assert told
+
+
+# ---- logins ----
+
+
+def keep_in_file(account, token):
+    dies = dt.datetime.now(IST) + dt.timedelta(hours=1)
+    write_token(account.spec.env_file, KiteSecrets(account.exchange.api_key, None, token, dies))
+
+
+@pytest.mark.parametrize("dies", ["2026-08-31T06:00:00+05:30", "2099-08-31T06:00:00+05:30", ""])
+def test_a_dead_login_of_the_environment_does_not_hide_the_file_s_good_one(account, monkeypatch, dies):
+    keep_in_file(account, account.exchange.grant_token())
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "dead")
+    monkeypatch.setenv("KITE_TOKEN_DIES", dies)
+    told = []
+    done = dead_man.run_closing(
+        account.spec, lambda: make_broker(account.spec), "test", lambda _, text: told.append(text)
+    )
+    assert done.flat
+    assert at_exchange(account) == (0, 0)
+    assert told == []
+    assert latch(account) == "FLATTENING"
+    dead_man.reset_latch(account.spec, lambda: make_broker(account.spec), "looked at it", "test")
+    assert latch(account) == "ACTIVE"
+
+
+def test_a_login_renewed_while_closing_waits_for_it_is_used(account, monkeypatch):
+    monkeypatch.setattr(dead_man, "_AGAIN_S", 0.1)
+    account.exchange.call(account.exchange.login.expire)
+    told = []
+
+    def tell(_level, text):
+        told.append(text)
+        keep_in_file(account, account.exchange.grant_token())  # a person logs in once it is asked for
+
+    done = dead_man.run_closing(account.spec, lambda: make_broker(account.spec), "test", tell)
+    assert done.flat
+    assert at_exchange(account) == (0, 0)
+    assert len(told) == 1
+    assert "log in: workbench login kite" in told[0]

@@ -85,7 +85,25 @@ class KiteBroker:
 
     async def connect(self) -> str:
         """Prove that the login is good by reading the profile; the user's id."""
-        profile = await self._read("profile", lambda client: client.profile())
+        return await self.user_of(self._access_token)
+
+    async def user_of(self, access_token: str) -> str:
+        """
+        The id of the user whose token this is; requests go on with the broker's own.
+
+        Raises
+        ------
+        BrokerAuth
+            If the token is not good.
+        BrokerUnknown, BrokerBusy
+            If Kite did not answer.
+        """
+
+        def asked(client: KiteConnect) -> Any:
+            client.set_access_token(access_token)  # of this one request: each begins by setting it
+            return client.profile()
+
+        profile = await self._read("profile", asked)
         return self._understood("profile", lambda: str(profile["user_id"]))
 
     async def close(self) -> None:

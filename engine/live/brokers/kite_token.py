@@ -1,8 +1,9 @@
 """The daily login at Kite: login page, token exchange, and the `.env` file that holds the secrets.
 
 A person logs in once a day in a browser; the request token that comes back is exchanged for an access token, which
-dies at 06:00 IST of the next day. Secrets come from the environment or from `.env` with mode 600, in this order;
-they are never parameters, never part of an error and never shown. Source: reference `brokers_and_market`, 1.1.
+dies at 06:00 IST of the next day. Key and secret come from the environment, else from `.env` with mode 600; a token may
+stand in both, and which one counts is decided here for every process (`read_logins`). They are never parameters, never
+part of an error and never shown. Source: reference `brokers_and_market`, 1.1.
 """
 
 import datetime as dt
@@ -133,9 +134,13 @@ def dies_after(login: dt.datetime) -> dt.datetime:
     return dt.datetime.combine(day, DIES_AT, IST)
 
 
-def read_secrets(path: Path, environ: Mapping[str, str]) -> KiteSecrets:
+def read_logins(path: Path, environ: Mapping[str, str], now: dt.datetime) -> tuple[KiteSecrets, ...]:
     """
-    Secrets from the environment, and from a `.env` file where the environment is silent.
+    What there is to log in with, the best first: the newest login that is good for today.
+
+    A process keeps the environment it was started with, so a new login can reach it through the file alone. So a token
+    that is known to live goes before one without a date, that before a dead one, the newer before the older, and of
+    equals the file's. Key and secret are the environment's where it has them.
 
     Parameters
     ----------
@@ -143,20 +148,43 @@ def read_secrets(path: Path, environ: Mapping[str, str]) -> KiteSecrets:
         May be absent.
     environ : mapping
         `os.environ`.
+    now : datetime
+        Aware.
+
+    Returns
+    -------
+    tuple of KiteSecrets
+        One for each token; a single one without a token if there is none.
 
     Raises
     ------
     SecretsError
         If the file may be read by others, has a line that is not NAME=value, or there is no api key.
     """
-    told = {**_read_env(path), **{name: value.strip() for name, value in environ.items() if value.strip()}}
-    if not told.get(API_KEY):
+    file = _read_env(path)
+    own = {name: value.strip() for name, value in environ.items() if value.strip()}
+    key, secret = (own.get(name) or file.get(name) for name in (API_KEY, API_SECRET))
+    if not key:
         raise SecretsError(f"{API_KEY} is neither in the environment nor in {path}; put it there")
-    # a token of the environment has nothing to do with the file's date
-    dies = environ.get(TOKEN_DIES) if environ.get(ACCESS_TOKEN) else told.get(TOKEN_DIES)
-    return KiteSecrets(
-        told[API_KEY], told.get(API_SECRET), told.get(ACCESS_TOKEN), _moment(dies, path) if dies else None
-    )
+    found: dict[str, KiteSecrets] = {}
+    for source, place in ((file, str(path)), (own, "the environment")):
+        dies = source.get(TOKEN_DIES)
+        moment = _moment(dies, place) if dies else None
+        if token := source.get(ACCESS_TOKEN):
+            found.setdefault(token, KiteSecrets(key, secret, token, moment))
+    return tuple(sorted(found.values(), key=lambda one: _age(one, now))) or (KiteSecrets(key, secret),)
+
+
+def read_secrets(path: Path, environ: Mapping[str, str], now: dt.datetime) -> KiteSecrets:
+    """The best of `read_logins`; errors as there."""
+    return read_logins(path, environ, now)[0]
+
+
+def _age(login: KiteSecrets, now: dt.datetime) -> tuple[int, float]:
+    """Orders logins, the best first."""
+    if login.dies is None:
+        return 1, 0.0
+    return 0 if login.dies > now else 2, -login.dies.timestamp()
 
 
 def write_token(path: Path, secrets: KiteSecrets) -> None:
@@ -208,13 +236,13 @@ def _read_env(path: Path) -> dict[str, str]:
     return told
 
 
-def _moment(text: str, path: Path) -> dt.datetime:
+def _moment(text: str, place: str) -> dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise SecretsError(
-            f"{TOKEN_DIES} in {path} is not a time with its zone, such as 2026-11-21T06:00:00+05:30; log in again"
+            f"{TOKEN_DIES} in {place} is not a time with its zone, such as 2026-11-21T06:00:00+05:30; log in again"
         )
     return moment.astimezone(IST)

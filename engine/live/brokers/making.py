@@ -5,23 +5,21 @@ where its prices come from: Kite, the practice exchange, or the day that is repl
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 
 from engine.live.brokers.base import Contract
 from engine.live.brokers.kite import KiteBroker
-from engine.live.brokers.kite_token import read_secrets
+from engine.live.brokers.logins import known_logins, log_in
 from engine.live.brokers.paper import ContractSource, PaperBroker
 from engine.live.brokers.paper_market import BarRange
 from engine.live.brokers.paper_on_feed import PaperOnFeed
 from engine.live.brokers.paper_rules import PaperRules
 from engine.live.clocks import Clock
 from engine.live.control.live_gate import check_root
-from engine.live.feeds.kite import env_file_of
 from engine.live.feeds.replay import open_script
 from engine.live.feeds.script import LakeScript, RecordingScript, Script
 from engine.live.spec import SessionSpec
-from engine.market.clock import from_ns
+from engine.market.clock import IST
 from engine.market.contracts import lot_size
 from engine.market.prices import TICKS_PER_RUPEE
 
@@ -36,7 +34,7 @@ def make_kite(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> KiteBrok
     ----------
     spec : SessionSpec
     clock : Clock
-        Tells whether the token has died.
+        Not needed: a login lives by the machine's time, on a played day too.
     fed : bool
         Not needed: Kite knows its prices.
 
@@ -45,13 +43,13 @@ def make_kite(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> KiteBrok
     SecretsError
         If there is no api key, or others may read the file.
     BrokerAuth
-        If there is no token, or it has died.
+        If there is no token, or all have died.
     LiveGateError
         If a session that is not LIVE would reach Kite itself.
     """
-    del fed
+    del clock, fed
     check_root(spec)
-    return _kite(spec, clock, spec.broker_root)
+    return _kite(spec, spec.broker_root)
 
 
 def make_paper(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> PaperBroker:
@@ -66,7 +64,7 @@ def make_paper(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> PaperBr
         If the day to be replayed is not there.
     """
     script = open_script(spec) if spec.feed == "replay" else None
-    contracts = _listed(spec, clock) if script is None else _contracts_of(script, spec)
+    contracts = _listed(spec) if script is None else _contracts_of(script, spec)
     ranges = _ranges_of(script) if isinstance(script, LakeScript) else None
     kind = PaperBroker if fed else PaperOnFeed
     broker = kind(
@@ -95,18 +93,19 @@ def _rules(spec: SessionSpec, script: Script | None) -> PaperRules:
     )
 
 
-def _kite(spec: SessionSpec, clock: Clock, root: str | None) -> KiteBroker:
-    secrets = read_secrets(env_file_of(spec), os.environ)
-    return KiteBroker(secrets.api_key, secrets.token(from_ns(clock.wall_ns())), root=root)
+def _kite(spec: SessionSpec, root: str | None) -> KiteBroker:
+    best = known_logins(spec)[0]
+    return KiteBroker(best.api_key, best.token(dt.datetime.now(IST)), root=root)
 
 
-def _listed(spec: SessionSpec, clock: Clock) -> ContractSource:
+def _listed(spec: SessionSpec) -> ContractSource:
     """Today's dump of Kite, or of the practice exchange."""
     root = str(spec.feed_options["rest_url"]) if spec.feed == "practice" else None
 
     async def listed(underlying: str, expiry: dt.date | None) -> Sequence[Contract]:
-        broker = _kite(spec, clock, root)
+        broker = _kite(spec, root)
         try:
+            await log_in(broker, spec)
             return await broker.instruments(underlying, expiry)
         finally:
             await broker.close()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from engine.errors import WorkbenchError
 from engine.live.brokers.base import Contract
-from engine.live.brokers.kite_token import KiteSecrets, read_secrets
+from engine.live.brokers.kite_token import KiteSecrets, read_logins
 from engine.live.spec import SessionSpec
 
 Verdict = Literal["ok", "warn", "fail", "skipped"]
@@ -59,6 +59,7 @@ class Learned:
     """What a check found that a later one stands on."""
 
     contracts: tuple[Contract, ...] = ()
+    login: KiteSecrets | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ class Case:
         """Address that requests go to."""
         return self.own_root or KITE_API
 
-    def secrets(self) -> KiteSecrets:
-        """The secrets as a process of the session will find them; errors as `read_secrets`."""
-        return read_secrets(self.env_file, self.environ)
+    def logins(self) -> tuple[KiteSecrets, ...]:
+        """The logins as a process of the session will find them, the best first; errors as `read_logins`."""
+        return read_logins(self.env_file, self.environ, self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import numpy as np
 from engine.errors import WorkbenchError
 from engine.execution.risk import limits_for
 from engine.live.brokers.base import Broker, BrokerAuth
+from engine.live.brokers.logins import log_in
 from engine.live.brokers.registry import BROKERS, factory
 from engine.live.clocks import Clock, SystemClock, seconds
 from engine.live.day.old_days import settle_earlier_days
@@ -167,7 +168,7 @@ async def close_everything(
     store : Store
         Of `taken_over`.
     make_broker : function
-        A new connection of our own; called again after the login was lost.
+        A new connection of our own; called again for every try. The logins are read anew each time.
     reason : str
         Why; goes into latch and orders' log.
     tell : function
@@ -199,6 +200,7 @@ async def close_everything(
         broker: Broker | None = None
         try:
             broker = make_broker()
+            await log_in(broker, spec)
             if await _is_old(spec, store, broker, clock, tell):
                 return Closing(
                     True, time.monotonic() - began, 0, ("nothing was traded since an earlier day",)
@@ -351,6 +353,7 @@ def reset_latch(spec: SessionSpec, make_broker: Callable[[], Broker], reason: st
 async def _shows_flat(spec: SessionSpec, store: Store, make_broker: Callable[[], Broker]) -> bool:
     broker = make_broker()
     try:
+        await log_in(broker, spec)
         if await _is_old(spec, store, broker, SystemClock(), lambda _level, _text: None):
             return True
         trader = _trader(spec, store, broker, SystemClock(), lambda _level, _text: None, None)

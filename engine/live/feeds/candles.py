@@ -97,10 +97,6 @@ class KiteCandles:
         self._spacing_s = 0.0 if root is not None and is_loopback(root) else KITE_SPACING_S
         self._next = 0.0
 
-    def use_token(self, access_token: str) -> None:
-        """Go on with the token of a new login."""
-        self._client.set_access_token(access_token)
-
     async def close(self) -> None:
         """Wait for what is on its way, then end thread and connection."""
         await asyncio.to_thread(self._thread.shutdown)

@@ -24,8 +24,8 @@ from engine.errors import DataError
 from engine.live.brokers.base import BrokerAuth
 from engine.live.brokers.kite_answers import is_ours, order_report
 from engine.live.brokers.kite_token import SecretsError
+from engine.live.brokers.logins import Logins
 from engine.live.feeds.kite_link import Connection
-from engine.live.feeds.logins import Logins, env_file_of
 from engine.live.feeds.packets import HEARTBEAT_BYTES, parse
 from engine.live.feeds.server import FeedServer
 from engine.live.feeds.wire import (
@@ -44,7 +44,7 @@ from engine.market.calendar import windows
 from engine.market.clock import IST
 from engine.market.prices import PAISE_PER_TICK
 
-__all__ = ["KiteFeed", "LinkRules", "env_file_of", "open_feed"]
+__all__ = ["KiteFeed", "LinkRules", "open_feed"]
 
 log = logging.getLogger(__name__)
 
@@ -386,4 +386,4 @@ def open_feed(spec: SessionSpec) -> KiteFeed:
     """The feed of a session, by its entry point."""
     stale = float(spec.session.stale_ticks_seconds)
     rules = LinkRules(stale_s=stale, dead_s=max(3 * stale, LinkRules.dead_s))
-    return KiteFeed(spec.date, env_file=env_file_of(spec), rules=rules)
+    return KiteFeed(spec.date, env_file=spec.env_file, rules=rules)

@@ -12,7 +12,6 @@ import httpx
 
 from engine.errors import ParamsError
 from engine.live.feeds.kite import KiteFeed, LinkRules
-from engine.live.feeds.logins import env_file_of
 from engine.live.feeds.server import FeedServer
 from engine.live.spec import SessionSpec
 
@@ -52,7 +51,7 @@ class PracticeFeed(KiteFeed):
         super().__init__(
             spec.date,
             root=str(options["ticker_url"]),
-            env_file=env_file_of(spec),
+            env_file=spec.env_file,
             rules=rules,
             simulated=True,
             speed=speed,
