@@ -1,4 +1,4 @@
-"""Where the tests find reference material that is not part of the project."""
+"""What tests of several folders share: reference material that is not part of the project, practice exchanges."""
 
 from pathlib import Path
 
@@ -13,3 +13,23 @@ def shared() -> Path:
     if not (SHARED / "README.md").exists():
         pytest.skip("the reference folder ../shared is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture
+def serve(played_day):
+    """Start practice exchanges over the folder's `played_day`, stopped after the test; manual pace unless told."""
+    from engine.practice.pace import PaceSettings
+    from engine.practice.server import PracticeServer, ServerSettings
+
+    running = []
+
+    def start(**settings):
+        settings.setdefault("pace", PaceSettings(speed="manual"))
+        server = PracticeServer(played_day, ServerSettings(**settings))
+        running.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in running:
+        server.stop()

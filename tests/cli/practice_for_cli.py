@@ -1,27 +1,22 @@
 """A practice exchange for tests of commands, and a clean environment to run them in."""
 
-import datetime as dt
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.history.lake import Lake
-from engine.history.simulate import ensure_simulated
-from engine.practice.market import load_practice_day
+from simulated_day import day_to_play, simulated_lake
+
 from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings
 
-DATE = dt.date(2026, 9, 1)
 PROJECT = Path(__file__).parents[2]
 _OURS = ("KITE_", "WORKBENCH_")
 
 
 def played_day(folder):
-    lake = Lake(folder)
-    ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=12)
-    return load_practice_day(lake, "NIFTY", DATE)
+    return day_to_play(simulated_lake(folder, strikes_each_side=12))
 
 
 @contextmanager

@@ -7,28 +7,25 @@ import sys
 
 import numpy as np
 import pytest
+from simulated_day import DATE, simulated_lake
 
 import engine
 from engine.cli.landing import recorded, run_land
 from engine.errors import DataError
 from engine.history.bars import BAR
 from engine.history.lake import Lake
-from engine.history.simulate import ensure_simulated
 from engine.live.control.processes import RUNNER
 from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
 from engine.live.spec import load_session_params, make_spec
 from engine.params import load_params
 
-DATE = dt.date(2026, 9, 1)
 PARAMS = load_params("swing_break", min_vwap_premium_percent=-10, strikes_each_side=None)
 
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory):
     """A lake with a day, standing in for the market that a session saw."""
-    lake = Lake(tmp_path_factory.mktemp("market"))
-    ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=4)
-    return lake
+    return simulated_lake(tmp_path_factory.mktemp("market"))
 
 
 class Account:

@@ -1,6 +1,5 @@
 """`workbench live` with a session's own processes against the practice exchange: found, asked, killed by every door."""
 
-import datetime as dt
 import json
 import os
 import signal
@@ -10,20 +9,17 @@ import time
 from dataclasses import replace
 
 import pytest
+from simulated_day import day_to_play, simulated_lake
 
 from engine.cli.live_status import judge
 from engine.desk.live_reading import LiveReading
-from engine.history.lake import Lake
-from engine.history.simulate import ensure_simulated
 from engine.live.control.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
 from engine.live.log.reader import StoreReader
 from engine.live.log.state import Latch
 from engine.live.places import Places
-from engine.practice.market import load_practice_day
 from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings
 
-DATE = dt.date(2026, 9, 1)
 UP_S = 60
 
 
@@ -50,9 +46,7 @@ def wait_for(what, within_s, why):
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
-    lake = Lake(tmp_path_factory.mktemp("live-cli"))
-    ensure_simulated(lake, "NIFTY", DATE, DATE, strikes_each_side=5)
-    return load_practice_day(lake, "NIFTY", DATE)
+    return day_to_play(simulated_lake(tmp_path_factory.mktemp("live-cli")))
 
 
 @pytest.fixture
@@ -111,7 +105,7 @@ def test_life_of_a_session(data, exchange):
     killed = told("kill", "--yes", "--reason", "test", data=data)
     assert killed["flat"] is True
     assert killed["door"] == "command"
-    assert killed["seconds"] < 10
+    assert killed["seconds"] < 30
     print(f"kill by command -> proved flat: {killed['seconds']} s")
     assert not at_work(data)
     assert told("status", data=data, check=2)["latch"]["state"] != "ACTIVE"

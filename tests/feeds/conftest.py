@@ -1,52 +1,27 @@
 """A simulated day, practice exchanges over it, and feeds of sessions as processes of their own."""
 
 import asyncio
-import datetime as dt
 import os
 import subprocess
 import sys
 from typing import ClassVar
 
 import pytest
+from simulated_day import DATE, day_to_play, simulated_lake
 
-from engine.history.lake import Lake
-from engine.history.simulate import ensure_simulated
 from engine.live.feeds.wire import FeedClient
 from engine.live.spec import load_session_params, make_spec
-from engine.practice.market import load_practice_day
-from engine.practice.pace import PaceSettings
-from engine.practice.server import PracticeServer, ServerSettings
-
-DATE = dt.date(2026, 9, 1)
+from engine.practice.server import PracticeServer
 
 
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory):
-    made = Lake(tmp_path_factory.mktemp("feed-data"))
-    ensure_simulated(made, "NIFTY", DATE, DATE, strikes_each_side=10)
-    return made
+    return simulated_lake(tmp_path_factory.mktemp("feed-data"), strikes_each_side=10)
 
 
 @pytest.fixture(scope="session")
 def played_day(lake):
-    return load_practice_day(lake, "NIFTY", DATE)
-
-
-@pytest.fixture
-def serve(played_day):
-    """Start practice exchanges that are stopped after the test; manual pace unless told."""
-    running = []
-
-    def start(**settings):
-        settings.setdefault("pace", PaceSettings(speed="manual"))
-        server = PracticeServer(played_day, ServerSettings(**settings))
-        server.start()
-        running.append(server)
-        return server
-
-    yield start
-    for server in running:
-        server.stop()
+    return day_to_play(lake)
 
 
 @pytest.fixture

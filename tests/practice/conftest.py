@@ -1,48 +1,21 @@
 """A simulated day, a practice exchange over it, and the official client logged in."""
 
-import datetime as dt
 import urllib.parse
 
 import pytest
 import requests
 from kiteconnect import KiteConnect
-
-from engine.history.lake import Lake
-from engine.history.simulate import ensure_simulated
-from engine.practice.market import load_practice_day
-from engine.practice.pace import PaceSettings
-from engine.practice.server import PracticeServer, ServerSettings
-
-DATE = dt.date(2026, 9, 1)
+from simulated_day import day_to_play, simulated_lake
 
 
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory):
-    made = Lake(tmp_path_factory.mktemp("practice-data"))
-    ensure_simulated(made, "NIFTY", DATE, DATE, strikes_each_side=5)
-    return made
+    return simulated_lake(tmp_path_factory.mktemp("practice-data"))
 
 
 @pytest.fixture(scope="session")
 def played_day(lake):
-    return load_practice_day(lake, "NIFTY", DATE)
-
-
-@pytest.fixture
-def serve(played_day):
-    """Start servers that are stopped after the test; manual pace unless told."""
-    running = []
-
-    def start(**settings):
-        settings.setdefault("pace", PaceSettings(speed="manual"))
-        server = PracticeServer(played_day, ServerSettings(**settings))
-        server.start()
-        running.append(server)
-        return server
-
-    yield start
-    for server in running:
-        server.stop()
+    return day_to_play(lake)
 
 
 def log_in(server):
