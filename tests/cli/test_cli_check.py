@@ -32,7 +32,7 @@ def test_json_tells_every_check(server, tmp_path):
     told = json.loads(done.stdout)
     assert (told["ok"], told["mode"], told["date"]) == (True, "practice", "2026-09-01")
     assert {each["name"] for each in told["checks"]} == {
-        "environment", "clock", "disk", "proxies", "time zone", "mode", "secrets", "calendar", "lot", "lease",
+        "environment", "clock", "disk", "proxies", "time zone", "mode", "secrets", "calendar", "lot", "square off", "lease",
         "database", "filters", "alerts", "token", "feed", "contracts", "margin",
     }  # fmt: skip
     assert {each["state"] for each in told["checks"]} == {"ok"}

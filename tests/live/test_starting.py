@@ -227,6 +227,23 @@ def test_live_in_one_place_only_is_refused(tmp_path, change):
         check_gate(forged, "LIVE AB1234", {"WORKBENCH_LIVE": "1"})
 
 
+def test_live_refuses_exits_that_come_after_the_brokers_own_square_off(tmp_path):
+    def told(exit_time, within_s=120):
+        changes = {"entry_end_time": "15:00", "forced_exit_time": exit_time}
+        spec = live_spec(tmp_path, strategy_changes=changes, flatten_within_seconds=within_s)
+        try:
+            check_gate(spec, "LIVE AB1234", {"WORKBENCH_LIVE": "1"})
+        except LiveGateError as error:
+            return str(error)
+        return ""
+
+    assert told("15:23") == ""
+    late = told("15:24")
+    assert "forced_exit_time 15:24 too late: the broker closes MIS positions at 15:25" in late
+    assert "set forced_exit_time to 15:23 or earlier" in late
+    assert told("15:20", within_s=330) != told("15:19", within_s=330) == ""
+
+
 @pytest.mark.parametrize("root", [None, "https://api.kite.trade", "https://API.Kite.trade/"])
 def test_a_practice_session_never_reaches_kite_itself(tmp_path, monkeypatch, root):
     monkeypatch.setenv("KITE_API_KEY", "real")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.live.checks.preflight_case import Case, Check, Finding
 from engine.live.control.live_gate import check_switch
+from engine.live.control.square_off import square_off_of, too_late
 from engine.live.log.lease import read_holder
 from engine.live.log.log_writing import verify_log
 from engine.live.log.reader import open_read_only
@@ -96,6 +97,24 @@ def lot(case: Case) -> Finding:
     if doubtful and not case.spec.simulated:
         return Finding(
             "warn", f"{what}; uncertain: {', '.join(doubtful)}", "read NSE's circular of this month"
+        )
+    return Finding("ok", what)
+
+
+def square_off(case: Case) -> Finding:
+    """Our exits are over before the broker closes MIS positions by itself."""
+    late = too_late(case.spec)
+    if late is not None:
+        return Finding("fail" if case.spec.mode == "live" else "warn", *late)
+    known = square_off_of(case.spec)
+    what = (
+        f"forced exit {case.spec.params.forced_exit_time:%H:%M}, the broker closes MIS at {known.value:%H:%M}"
+    )
+    if known.certainty == "U" and case.spec.mode == "live":
+        return Finding(
+            "warn",
+            f"{what}; uncertain: {known.source}",
+            "read Zerodha's page on square-off times, then square_off.csv",
         )
     return Finding("ok", what)
 
@@ -193,6 +212,7 @@ CHECKS = (
     Check("secrets", secrets),
     Check("calendar", calendar, 10.0),
     Check("lot", lot),
+    Check("square off", square_off),
     Check("lease", lease),
     Check("database", database, 30.0, when_hung="the log is long or locked; look for who holds it: lsof"),
     Check("filters", filters, 60.0),

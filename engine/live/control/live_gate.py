@@ -7,6 +7,7 @@ file nor travel in a notebook; the sentence names the account, so it cannot be m
 from collections.abc import Mapping
 
 from engine.errors import WorkbenchError
+from engine.live.control.square_off import too_late
 from engine.live.spec import SIMULATED_FEEDS, SessionSpec
 
 SWITCH = "WORKBENCH_LIVE"
@@ -51,6 +52,9 @@ def check_gate(spec: SessionSpec, confirmation: str | None, environ: Mapping[str
     if spec.broker == "paper":
         raise LiveGateError("a LIVE session does not trade through broker paper; set mode to paper for that")
     check_switch(spec, environ)
+    late = too_late(spec)
+    if late is not None:
+        raise LiveGateError("; ".join(late))
     if confirmation != sentence(spec.account):
         raise LiveGateError(
             f"a LIVE session trades real money; confirm it with the words {sentence(spec.account)!r}, typed exactly so"
