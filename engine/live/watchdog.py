@@ -1,25 +1,22 @@
 """The watchdog: the dead man's hand, a process of its own with its own line to the broker.
 
-`python -m engine.live.watchdog SPEC`. It looks at the runner four times a second: does the process live, does its
-heart beat, is there a kill flag that it does not obey. What follows from that stands in the table of `watching`; how
-everything is closed, in `dead_man`. A stuck process gets kill -9, checked by number and start time together. The
+`python -m engine.live.watchdog SPEC`. It looks at the runner four times a second (`seeing`): does the process live, does
+its heart beat, is there a kill flag that it does not obey. What follows from that stands in the table of `watching`;
+how everything is closed, in `dead_man`. A stuck process gets kill -9, checked by number and start time together. The
 broker's connection is made when it is needed, not before. Ends by itself, with exit code 0, only when it has closed
 everything and the broker has proved it; while it closes, SIGTERM is not obeyed. Rules R8 and R10 of the reference
 `reliability`.
 """
 
-import json
 import os
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import WorkbenchError
 from engine.live.control.live_gate import check_switch
@@ -27,8 +24,6 @@ from engine.live.control.processes import (
     ALERTS,
     CANNOT_START,
     FEED,
-    RUNNER,
-    SUPERVISOR,
     WATCHDOG,
     Commands,
     Process,
@@ -36,12 +31,9 @@ from engine.live.control.processes import (
     session_commands,
 )
 from engine.live.control.pulse import Pulse, own_log
+from engine.live.control.seeing import START_S, Sight
 from engine.live.control.watching import Patience, Seen, Verdict, conclude
-from engine.live.log.heartbeat import Beat, read_beats
-from engine.live.log.lease import boot_id, read_holder
-from engine.live.log.reader import open_read_only
-from engine.live.log.store_errors import LeaseHeldError, translated
-from engine.live.log.tables import read_latch
+from engine.live.log.store_errors import LeaseHeldError
 from engine.live.spec import SessionSpec
 
 if TYPE_CHECKING:
@@ -49,30 +41,14 @@ if TYPE_CHECKING:
     from engine.live.control.dead_man import Closing
 
 LOOK_S = 0.25
-START_S = 60.0  # imports, the broker's books, the day's bars
 GONE_S = 3.0  # a new start brings a new supervisor within this
 KILL_S = 6.0  # a runner looks for the flag ten times a second; taking over from a slow one does no harm
 AGAIN_S = 300.0  # the same alert
 RETRY_S = 5.0
 LAST_WORDS_S = 15.0
 
-PROVED = "proved flat"
-"""How a runner's word begins with which it moves the latch from FLATTENING to HALTED."""
-
 Send = Callable[[str, str], None]
 """Sends an alert: level and text; returns soon and raises nothing."""
-
-
-@dataclass
-class _Known:
-    """What was learnt last; it stays true while nothing can be read."""
-
-    runner: Process | None = None
-    runner_up_ns: int = 0  # monotonic
-    phase: str = ""
-    supervisor: Process | None = None
-    given_up: bool = False
-    latch: str | None = None
 
 
 class Watchdog:
@@ -109,12 +85,9 @@ class Watchdog:
         )
         self._log = own_log(WATCHDOG)
         self._pulse = Pulse(self._places.database, WATCHDOG)
-        self._db: sqlite3.Connection | None = None
-        self._known = _Known(supervisor=Process.of(os.getppid()) if os.getppid() != 1 else None)
-        self._began: dict[str, float] = {}  # what has been so since when, monotonic s
+        self._sight = Sight(spec, self._pulse, lambda error: self._tell("reading", "warning", error))
         self._told: dict[str, float] = {}
         self._verdict = Verdict.WAIT
-        self._obeyed = False  # the latch has gone to FLATTENING since the kill flag came
         self._asked_to_end = False
         self._phase: Literal["watching", "closing", "closed"] = "watching"
 
@@ -131,11 +104,11 @@ class Watchdog:
         int
             0 = everything closed and proved; 143 = ended when told.
         """
-        self.look()
+        self._sight.look()
         self._beat(now=True)
         self._load()
         while not self._asked_to_end or self._phase == "closing":
-            seen = self.look()
+            seen = self._sight.look()
             self._verdict = conclude(seen, self._patience)
             if self._verdict is Verdict.END:
                 self._log.warning(
@@ -156,111 +129,11 @@ class Watchdog:
 
         dead_man.warm(self._spec)
 
-    # ---- seeing ----
-
-    def look(self) -> Seen:
-        """What is to be seen now."""
-        beats = self._read()
-        known, beat = self._known, (beats or {}).get(RUNNER)
-        state: Literal["never", "lives", "gone", "unknown"]
-        if known.runner is None:
-            state = "never" if beats is not None or not self._places.database.exists() else "unknown"
-        else:
-            state = "lives" if known.runner.alive else "gone"
-        supervisor = self._supervisor((beats or {}).get(SUPERVISOR))
-        up_s = (time.monotonic_ns() - known.runner_up_ns) / 1e9
-        flag_s = self._since("flag", self._places.kill_flag.exists())
-        if flag_s is None:
-            self._obeyed = False
-        elif beats is not None and known.latch in {"FLATTENING", PROVED}:
-            self._obeyed = True
-        ours = beat is not None and known.runner is not None and beat.pid == known.runner.pid
-        return Seen(
-            runner=state,
-            phase=known.phase,
-            gone_s=self._since("gone", state == "gone") or 0.0,
-            up_s=up_s,
-            beat_s=beat.age_s() if ours and beat is not None else None,
-            beat_read=beats is not None,
-            own_good_s=self._pulse.good_for_s(),
-            supervisor=supervisor,
-            alone_s=self._since("alone", supervisor == "gone") or 0.0,
-            flag_s=flag_s if flag_s is None or state != "lives" else min(flag_s, up_s),
-            latch="FLATTENING" if self._obeyed else known.latch if beats is not None else None,
-        )
-
-    def _since(self, what: str, holds: bool) -> float | None:
-        """Seconds for which something has been so, as far as this watchdog saw; None if it is not."""
-        if not holds:
-            self._began.pop(what, None)
-            return None
-        now = time.monotonic()
-        return now - self._began.setdefault(what, now)
-
-    def _read(self) -> dict[str, Beat] | None:
-        """Heartbeats of this boot by name; None if they could not be read. Remembers who is who."""
-        path = self._places.database
-        if not path.exists():
-            return None
-        try:
-            if self._db is None:
-                self._db = open_read_only(path)
-            with translated(path):
-                beats = {beat.name: beat for beat in read_beats(self._db) if beat.boot_id == boot_id()}
-                holder = read_holder(self._db, self._spec.account)
-            latch = read_latch(self._db)
-            proved = latch.state == "HALTED" and latch.reason.startswith(PROVED)
-            self._known.latch = PROVED if proved else latch.state
-        except (WorkbenchError, OSError) as error:
-            self._tell("reading", "warning", f"the session's log cannot be read: {error}")
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-            return None
-        same_boot = holder is not None and holder.pid > 0 and holder.boot_id == boot_id()
-        self._learn(beats, Process(holder.pid, holder.process_start) if holder and same_boot else None)
-        return beats
-
-    def _learn(self, beats: dict[str, Beat], holder: Process | None) -> None:
-        """Who is who: by the supervisor's own words while it is the one that lives, and by the lease."""
-        known = self._known
-        if (beat := beats.get(SUPERVISOR)) is not None:
-            status = _status(beat)
-            told = Process(beat.pid, int(status.get("process_start", 0)))
-            if told.alive or told == known.supervisor:  # not the words of one of an earlier session
-                known.supervisor = told
-                known.given_up = status.get("state") == "given_up"
-                runner: dict[str, int] = status.get("runner", {})
-                if runner.get("pid"):
-                    self._meet(Process(runner["pid"], runner["start"]), runner["started_ns"])
-        if holder is not None and holder.pid != os.getpid():
-            self._meet(holder, time.monotonic_ns())
-        if (
-            (beat := beats.get(RUNNER)) is not None
-            and known.runner is not None
-            and beat.pid == known.runner.pid
-        ):
-            known.phase = str(_status(beat).get("phase", ""))
-
-    def _meet(self, runner: Process, up_ns: int) -> None:
-        known = self._known
-        if known.runner is None or runner.start > known.runner.start:
-            known.runner, known.runner_up_ns, known.phase = runner, up_ns, ""
-
-    def _supervisor(self, beat: Beat | None) -> Literal["lives", "given up", "gone"]:
-        known = self._known
-        if known.supervisor is None or not known.supervisor.alive:
-            return "gone"
-        silent = beat is not None and beat.pid == known.supervisor.pid and beat.age_s() >= START_S
-        if silent and self._pulse.good_for_s() >= START_S:
-            return "gone"  # it hangs
-        return "given up" if known.given_up else "lives"
-
     # ---- acting ----
 
     def _act(self, seen: Seen) -> bool:
         """Do what the verdict says; True when everything is closed."""
-        runner = self._known.runner
+        runner = self._sight.runner
         who = f"runner (process {runner.pid})" if runner else "runner"
         match self._verdict:
             case Verdict.UNSURE:
@@ -330,7 +203,7 @@ class Watchdog:
         self._tell("closed", "error", text)
         self._beat(now=True)
         self._pulse.close()
-        if self._supervisor(None) == "gone":
+        if self._sight.supervisor() == "gone":
             self._end_orphans()
         return True
 
@@ -362,11 +235,6 @@ class Watchdog:
 
     def _beat(self, *, now: bool = False) -> None:
         self._pulse.beat({"phase": self._phase, "verdict": str(self._verdict)}, now=now)
-
-
-def _status(beat: Beat) -> dict[str, Any]:
-    told = json.loads(beat.status)
-    return told if isinstance(told, dict) else {}
 
 
 def _sender(spec: SessionSpec) -> Send:

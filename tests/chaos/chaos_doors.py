@@ -16,10 +16,10 @@ from chaos_stage import POLL_S, Stage, wait_for
 
 from engine.errors import WorkbenchError
 from engine.live.control.processes import RUNNER, SUPERVISOR, WATCHDOG
+from engine.live.control.seeing import PROVED
 from engine.live.control.starting import StartError
 from engine.live.log.reader import submit_command
 from engine.live.runner import KILL_SIGNAL
-from engine.live.watchdog import PROVED
 
 DOORS = (
     "cli",
