@@ -34,6 +34,7 @@ KERNEL_SOURCES = (
     "market/clock.py",
     "market/prices.py",
     "history/bar_step.py",
+    "history/price_step.py",
     "history/vwap.py",
     "strategy/*.py",
     "execution/*.py",

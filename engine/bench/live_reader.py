@@ -95,29 +95,33 @@ async def read(path: Path, contracts: int, seconds: float) -> dict[str, Any]:
         whole: list[int] = []
         inside: list[int] = []
         heard = 0
-        began = cpu = 0.0
-        expected = time.monotonic() + seconds + PATIENCE_S
-        messages = link.messages()
-        while time.monotonic() < expected:
-            try:
-                message = await asyncio.wait_for(anext(messages), PATIENCE_S)
-            except TimeoutError:
-                break
-            if not isinstance(message, Ticks):
-                continue
-            if not began:
-                began, cpu = time.monotonic(), time.process_time()
-                step(state, Timer(time.time_ns()))  # what is compiled is loaded before it is measured
-            for quotes in minutes.push(message.ticks):
-                step(state, quotes)
-            step(state, Timer(time.time_ns()))
-            now = time.time_ns()
-            whole.append(now - int(message.ticks["receive_ns"][0]))
-            inside.append(time.perf_counter_ns() - link.arrived_ns)
-            heard += message.ticks.shape[0]
-            last = time.monotonic()
+        began = cpu = last = 0.0
+
+        async def follow() -> None:
+            nonlocal heard, began, cpu, last
+            async for message in link.messages():
+                if not isinstance(message, Ticks):
+                    continue
+                if not began:
+                    began, cpu = time.monotonic(), time.process_time()
+                    step(state, Timer(time.time_ns()))  # what is compiled is loaded before it is measured
+                for quotes in minutes.push(message.ticks):
+                    step(state, quotes)
+                step(state, Timer(time.time_ns()))
+                now = time.time_ns()
+                whole.append(now - int(message.ticks["receive_ns"][0]))
+                inside.append(time.perf_counter_ns() - link.arrived_ns)
+                heard += message.ticks.shape[0]
+                last = time.monotonic()
+
+        following = asyncio.create_task(follow())
+        silent_at = time.monotonic() + seconds + PATIENCE_S
+        while not following.done() and time.monotonic() < min(silent_at, (last or silent_at) + PATIENCE_S):
+            await asyncio.wait([following], timeout=PATIENCE_S / 5)
+        if following.done():
+            following.result()
+        following.cancel()
         share = (time.process_time() - cpu) / (last - began)
-        await messages.aclose()  # type: ignore[attr-defined]
     skip = len(whole) // 20
     close = []
     for minute in range(HISTORY, HISTORY + 100):

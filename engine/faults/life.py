@@ -142,14 +142,14 @@ class Life:
         for place, price in prices:
             self._last[world.plan.symbols[place]] = price
         at_ns = world.session_ns
-        trader.tell(Quotes(at_ns, tuple(prices)))
+        trader.tell(Quotes.of(at_ns, tuple(prices)))
         if world.weather.is_on("bad ticks", now_s):
             world.weather.count_spell(23, "bad ticks", now_s)
-            trader.tell(Quotes(at_ns, tuple(prices)))
-            trader.tell(Quotes(at_ns, tuple((place, 0) for place, _ in prices)))
+            trader.tell(Quotes.of(at_ns, tuple(prices)))
+            trader.tell(Quotes.of(at_ns, tuple((place, 0) for place, _ in prices)))
             late = max(step - 2 * STEPS, 0)
             old = tuple((place, int(world.market.price[place, late])) for place, _ in prices)
-            trader.tell(Quotes(at_ns - (step - late) * STEP_S * 10**9, old))
+            trader.tell(Quotes.of(at_ns - (step - late) * STEP_S * 10**9, old))
 
     def _lost(self, now_s: float) -> frozenset[int]:
         if self.world.weather.is_on("one contract", now_s):

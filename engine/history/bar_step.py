@@ -90,6 +90,7 @@ SEEN = np.dtype(
         ("volume", np.int64),
         ("price", np.int32),
         ("minute", np.int32),
+        ("newest_ns", np.int64),  # of this and all remembered before it
     ]
 )
 
@@ -166,10 +167,17 @@ def _is_repeat(seen: Records, state: Record, ns: int, tick: Record, minute: int,
     Whether the tick is one already had in this minute; if not, remember it.
 
     Two trades of the same price and quantity within the clock's resolution are two trades unless their receive
-    times agree as well; with totals, an equal total means that nothing was traded between them.
+    times agree as well; with totals, an equal total means that nothing was traded between them. The newest is compared
+    first, and what is before one that is older than the tick, as all before it, is not looked at.
     """
-    for place in range(min(state["remembered"], MEMORY)):
-        had = seen[place]
+    count = state["remembered"]
+    newest_ns = ns
+    if count:
+        newest_ns = max(ns, seen[(count - 1) % MEMORY]["newest_ns"])
+    for back in range(min(count, MEMORY)):
+        had = seen[(count - 1 - back) % MEMORY]
+        if had["newest_ns"] < ns:
+            break
         if (
             had["minute"] == minute
             and had["ns"] == ns
@@ -178,12 +186,13 @@ def _is_repeat(seen: Records, state: Record, ns: int, tick: Record, minute: int,
             and (mode != PER_TRADE or had["receive_ns"] == tick["receive_ns"])
         ):
             return True
-    entry = seen[state["remembered"] % MEMORY]
+    entry = seen[count % MEMORY]
     entry["minute"] = minute
     entry["ns"] = ns
     entry["price"] = tick["price"]
     entry["volume"] = tick["volume"]
     entry["receive_ns"] = tick["receive_ns"]
+    entry["newest_ns"] = newest_ns
     state["remembered"] += 1
     return False
 
@@ -314,7 +323,7 @@ def push_ticks(
         What became of the ticks, added to.
     clock : int64[1]
         First minute that the clock has not closed.
-    room : BAR[2 * instruments + n]
+    room : BAR[2 * instruments + n] or longer
         Takes the bars that close.
     open_ns, minutes, grace_ns, mode : int
         Opening of the session (UTC ns), its minutes, grace, volume mode.
@@ -322,9 +331,12 @@ def push_ticks(
     Returns
     -------
     int
-        Bars written to `room`.
+        Bars written to `room`; -1 - n, and nothing done, if the n-th tick is of an instrument that does not exist.
     """
     made = 0
+    for number in range(ticks.shape[0]):
+        if not 0 <= ticks[number]["instrument"] < state.shape[0]:
+            return -1 - number
     for number in range(ticks.shape[0]):
         tick = ticks[number]
         ns = tick["exchange_ns"] if tick["exchange_ns"] > 0 else tick["receive_ns"]

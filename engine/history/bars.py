@@ -146,6 +146,7 @@ class BarBuilder:
         self._counts = np.zeros(7, np.int64)
         self._clock = np.zeros(1, np.int64)  # first minute that the clock has not closed
         self._closed: list[Records] = []
+        self._room = np.zeros(0, BAR)
 
     def push(self, ticks: Records) -> None:
         """
@@ -159,18 +160,18 @@ class BarBuilder:
             raise DataError(
                 f"ticks have dtype {ticks.dtype}; give a structured array of engine.history.bars.TICK"
             )
-        instruments = self._state.shape[0]
-        known = (ticks["instrument"] >= 0) & (ticks["instrument"] < instruments)
-        if not known.all():
-            wrong = int(ticks["instrument"][int(np.argmin(known))])
-            raise DataError(f"tick of instrument {wrong}; this builder knows 0 to {instruments - 1}")
-        room = np.zeros(2 * instruments + ticks.shape[0], BAR)
+        needed = 2 * self._state.shape[0] + ticks.shape[0]
+        if self._room.shape[0] < needed:
+            self._room = np.zeros(needed, BAR)
         made = push_ticks(
-            ticks, self._slots, self._state, self._seen, self._counts, self._clock, room,
+            ticks, self._slots, self._state, self._seen, self._counts, self._clock, self._room,
             self.open_ns, self.minutes, self.grace_ns, self._mode,
         )  # fmt: skip
+        if made < 0:
+            wrong = int(ticks["instrument"][-1 - made])
+            raise DataError(f"tick of instrument {wrong}; this builder knows 0 to {self._state.shape[0] - 1}")
         if made:
-            self._closed.append(room[:made])
+            self._closed.append(self._room[:made].copy())
 
     def close_until(self, now_ns: int) -> Records:
         """

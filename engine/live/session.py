@@ -10,6 +10,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from engine.history.price_step import take_prices
 from engine.live.decisions import session_bars as bars
 from engine.live.decisions import session_entries as entries
 from engine.live.decisions import session_positions as positions
@@ -74,11 +75,9 @@ def _(event: Quotes, state: SessionState) -> None:
     minute = (event.at_ns - state.plan.open_ns) // MINUTE_NS
     if minute <= state.closed_minute:
         return  # late: its bar has closed and stands
-    highs = state.highs.setdefault(minute, np.zeros(len(state.price), np.int32))
-    for contract, price in event.prices:
-        if price > 0:
-            state.price[contract] = price
-            highs[contract] = max(highs[contract], price)
+    if minute not in state.highs:
+        state.highs[minute] = np.zeros(len(state.price), np.int32)
+    take_prices(event.ticks, state.price, state.highs[minute])
 
 
 @_take.register

@@ -151,7 +151,7 @@ def test_listener_gives_up_in_time(server, env_file):
     begun = time.monotonic()
     done = log_in(server, env_file, "--redirect-url", "http://127.0.0.1:0/", "--wait", "1")
     assert done.returncode == 2
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
     assert "nobody came back within 1 s" in done.stderr
 
 

@@ -296,6 +296,15 @@ def test_exact_duplicates_change_nothing(rows, data, mode):
     assert counts.duplicate >= len(again)
 
 
+@pytest.mark.parametrize("volume", ["cumulative", "per_trade", "none"])
+def test_a_duplicate_is_found_behind_older_ticks(volume):
+    bars, counts = build(
+        ticks((30, 110, 50), (10, 100, 20), (5, 90, 10), (30, 110, 50), (10, 100, 20)), volume=volume
+    )
+    assert (counts.accepted, counts.duplicate) == (3, 2)
+    assert ohlc(bars[0]) == (90, 110, 90, 110)
+
+
 @settings(max_examples=100, deadline=None)
 @given(trades, st.randoms(use_true_random=False))
 def test_order_within_a_minute_does_not_change_range_or_volume(rows, shuffler):

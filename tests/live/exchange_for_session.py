@@ -230,7 +230,7 @@ class Exchange:
                 if self.bars.valid[contract, minute]:
                     price = self.prices(contract, minute, moment)[1]
                     quotes.append((contract, price))
-            self.tell(Quotes(self.now_ns, tuple(quotes)))
+            self.tell(Quotes.of(self.now_ns, tuple(quotes)))
             self.play_closing(minute, moment)
             self.play_entries(minute, moment)
             self.last.update(quotes)

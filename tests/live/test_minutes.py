@@ -48,6 +48,10 @@ def at(second):
     return OPEN_NS + round(second * NS)
 
 
+def prices(quotes):
+    return list(zip(quotes.ticks["instrument"].tolist(), quotes.ticks["price"].tolist(), strict=True))
+
+
 def test_a_minute_closes_with_what_was_traded_in_it(make):
     minutes = make()
     minutes.push(ticks((1, 0, 100, 10), (20, 0, 120, 30), (59, 0, 90, 40), (30, 1, 50, 5)))
@@ -59,10 +63,17 @@ def test_a_minute_closes_with_what_was_traded_in_it(make):
 def test_prices_are_told_by_minute_and_late_ones_are_left_out(make):
     minutes = make()
     quotes = minutes.push(ticks((59, 0, 100, 1), (61, 0, 101, 2)))
-    assert [each.prices for each in quotes] == [((0, 100),), ((0, 101),)]
+    assert [prices(each) for each in quotes] == [[(0, 100)], [(0, 101)]]
     assert minutes.push(ticks((58, 0, 90, 1), (60.5, 1, 0, 1))) == ()
-    assert minutes.last.tolist() == [101, 0, 0]
+    assert [minutes.reference(contract, at(200)) for contract in range(3)] == [101, None, None]
     assert minutes.newest_ns == at(61)
+
+
+def test_an_older_tick_behind_a_newer_one_of_its_contract_in_one_frame_is_left_out(make):
+    minutes = make()
+    (quotes,) = minutes.push(ticks((5, 0, 100, 2), (4, 0, 90, 1), (4, 1, 50, 1), (5, 0, 101, 3)))
+    assert prices(quotes) == [(0, 100), (1, 50), (0, 101)]
+    assert quotes.at_ns == at(5)
 
 
 def test_a_tick_from_a_time_that_cannot_be_tells_no_time_and_freezes_no_contract(make):
@@ -73,7 +84,7 @@ def test_a_tick_from_a_time_that_cannot_be_tells_no_time_and_freezes_no_contract
     assert minutes.push(garbage) == ()
     assert minutes.newest_ns == at(1)
     (quotes,) = minutes.push(ticks((3, 0, 101, 30)))
-    assert (quotes.at_ns, quotes.prices) == (at(3), ((0, 101),))
+    assert (quotes.at_ns, prices(quotes)) == (at(3), [(0, 101)])
 
 
 def test_minutes_are_due_a_grace_after_their_end_and_never_beyond_the_day(make):

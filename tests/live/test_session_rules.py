@@ -143,8 +143,8 @@ def test_a_trade_is_booked_once():
 def test_stop_at_the_fill_counts_the_bar_in_progress():
     desk = Desk()
     desk.update("entry", "stands")
-    desk.tell(Quotes(desk.ns + 1, ((0, 2450),)))
-    desk.tell(Quotes(desk.ns + 2, ((0, 2255),)))
+    desk.tell(Quotes.of(desk.ns + 1, ((0, 2450),)))
+    desk.tell(Quotes.of(desk.ns + 2, ((0, 2255),)))
     (stop,) = of(desk.trade("entry", 650, 2259), PlaceStop)
     assert (stop.trigger, stop.limit) == (2470, 2530)
 
@@ -379,7 +379,7 @@ def test_everything_is_bought_back_at_the_exit_time():
 def test_the_day_is_latched_once():
     desk = Desk(daily_stop_r=0.5)
     desk.protected()
-    desk.tell(Quotes(desk.ns, ((0, 2390),)))
+    desk.tell(Quotes.of(desk.ns, ((0, 2390),)))
     done = desk.wait(0)
     assert [i.fact.reason for i in of(done, Record) if isinstance(i.fact, DayLatched)] == ["day_stop"]
     assert [i.reason for i in of(done, ExitPosition)] == ["day_stop"]
@@ -459,7 +459,7 @@ def test_prices_between_closes_never_move_an_order():
     desk = Desk()
     desk.update("entry", "stands")
     for price in (2500, 2261, 2300):
-        assert desk.tell(Quotes(desk.ns, ((0, price),))) == ()
+        assert desk.tell(Quotes.of(desk.ns, ((0, price),))) == ()
         assert desk.wait(1) == ()
 
 

@@ -139,7 +139,6 @@ def test_fourth_death_is_followed_by_proved_flat(account):
     began = time.monotonic()
     kill_runner(account)
     wait_for(lambda: at_exchange(account) == (0, 0), 30, account.words())
-    assert time.monotonic() - began < 15
     assert supervisor.wait(20) == 1, "the session is over"
     print(f"fourth death -> session over, proved flat: {time.monotonic() - began:.2f} s")
     assert latch(account) == "FLATTENING"

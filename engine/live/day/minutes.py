@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.history.bars import BAR, GRACE_NS, BarBuilder, TickCounts
+from engine.history.price_step import BUCKET, BUCKET_NS, BUCKETS, LATEST, SIFTED, sift_ticks
 from engine.live.day.bar_log import BarLog
 from engine.live.decisions.session_inputs import Bar, BarsClosed, Quotes
 from engine.live.decisions.session_state import MINUTE_NS
 
 Records = npt.NDArray[np.void]
 AFTER_CLOSE_NS = 60 * MINUTE_NS
-BUCKET_NS = 10_000_000_000
-BUCKETS = 3
-"""The reference price is the mean of the prices traded in the last 30 s, kept in buckets of 10 s."""
 
 
 class Minutes:
@@ -40,8 +38,6 @@ class Minutes:
     ----------
     closed : int
         Last closed minute; -1 before the first.
-    last : int32[C]
-        Last traded prices in ticks, 0 before the first.
     newest_ns : int
         The exchange's time of the newest tick, ns UTC; 0 before the first.
     """
@@ -56,11 +52,10 @@ class Minutes:
         self._bars = _whole_minutes(log.read())
         self._bars = self._bars[self._bars["instrument"] < contracts]
         self.closed = int(self._bars["minute"].max(initial=-1))
-        self.last = np.zeros(contracts, np.int32)
-        self._last_ns = np.zeros(contracts, np.int64)
-        self._sums = np.zeros((BUCKETS, contracts), np.int64)
-        self._counts = np.zeros((BUCKETS, contracts), np.int64)
-        self._bucket = np.full(BUCKETS, -1, np.int64)
+        self._latest = np.zeros(contracts, LATEST)
+        self._buckets = np.zeros((BUCKETS, contracts), BUCKET)
+        self._is_news = np.zeros(0, np.bool_)
+        self._sifted = np.zeros(1, SIFTED)
         self._unwritten = self._bars[:0]
         self._lost: set[int] = set()
         self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
@@ -80,36 +75,33 @@ class Minutes:
             One for each minute that they belong to, ascending; late and worthless ones left out.
         """
         self._builder.push(ticks)
-        ns = np.where(ticks["exchange_ns"] > 0, ticks["exchange_ns"], ticks["receive_ns"])
-        place = ticks["instrument"]
-        # a time long after the close is none: taken for the time, it would stop this day's clock
-        good = (ticks["price"] > 0) & (ns >= self._last_ns[place]) & (ns < self._last_sane_ns)
-        if not good.all():
-            ticks, ns, place = ticks[good], ns[good], place[good]
-        if not ticks.shape[0]:
+        if self._is_news.shape[0] < ticks.shape[0]:
+            self._is_news = np.zeros(ticks.shape[0], np.bool_)
+        sift_ticks(
+            ticks, self._latest, self._buckets, self._is_news, self._sifted, self.open_ns, self._last_sane_ns
+        )
+        kept, newest_ns, first, last = self._sifted[0].item()
+        if not kept:
             return ()
-        price = ticks["price"]
-        self.last[place] = price  # of several ticks of one contract the last one stands
-        np.maximum.at(self._last_ns, place, ns)
-        self.newest_ns = max(self.newest_ns, int(ns.max()))
-        self._remember(place, price, int(ns[-1]))
+        self.newest_ns = max(self.newest_ns, newest_ns)
+        if kept < ticks.shape[0]:
+            ticks = ticks[self._is_news[: ticks.shape[0]]]
+        if first == last:
+            return (Quotes(newest_ns, ticks),)
+        ns = np.where(ticks["exchange_ns"] > 0, ticks["exchange_ns"], ticks["receive_ns"])
         minute = (ns - self.open_ns) // MINUTE_NS
-        if minute[0] == minute[-1] and (minute == minute[0]).all():
-            return (Quotes(int(ns.max()), tuple(zip(place.tolist(), price.tolist(), strict=True))),)
-        made = []
-        for each in np.unique(minute):
-            mask = minute == each
-            prices = tuple(zip(place[mask].tolist(), price[mask].tolist(), strict=True))
-            made.append(Quotes(int(ns[mask].max()), prices))
-        return tuple(made)
+        return tuple(
+            Quotes(int(ns[minute == each].max()), ticks[minute == each]) for each in np.unique(minute)
+        )
 
     def reference(self, contract: int, now_ns: int) -> int | None:
         """Mean price traded in the last 30 s, ticks; else the last price; None before the first."""
-        recent = self._bucket > now_ns // BUCKET_NS - BUCKETS
-        count = int(self._counts[recent, contract].sum())
+        its = self._buckets[:, contract]
+        recent = its[its["number"] > now_ns // BUCKET_NS - BUCKETS]
+        count = int(recent["count"].sum())
         if count:
-            return int(self._sums[recent, contract].sum()) // count
-        return int(self.last[contract]) or None
+            return int(recent["sum"].sum()) // count
+        return int(self._latest["price"][contract]) or None
 
     @property
     def counts(self) -> TickCounts:
@@ -197,16 +189,6 @@ class Minutes:
         self.closed = minute
         self._lost.discard(minute)
         return _closed(minute, bars, replayed=replayed)
-
-    def _remember(self, place: npt.NDArray[np.int32], price: npt.NDArray[np.int32], ns: int) -> None:
-        bucket = ns // BUCKET_NS
-        slot = bucket % BUCKETS
-        if self._bucket[slot] != bucket:
-            self._bucket[slot] = bucket
-            self._sums[slot] = 0
-            self._counts[slot] = 0
-        np.add.at(self._sums[slot], place, price)
-        np.add.at(self._counts[slot], place, 1)
 
 
 def _marker(minute: int) -> Records:

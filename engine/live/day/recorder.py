@@ -146,11 +146,11 @@ class Recorder:
         self.close()
 
     def ticks(self, ticks: Records) -> bool:
-        """Hand over TICK[n] in the order received; False if they were dropped. Never waits."""
+        """Hand over TICK[n] in the order received, for good: nobody writes into it again; False if dropped. Never waits."""
         return self._take("ticks", ticks)
 
     def bars(self, bars: Records) -> bool:
-        """Hand over closed BAR[n]; False if they were dropped. Never waits."""
+        """Hand over closed BAR[n], for good; False if they were dropped. Never waits."""
         return self._take("bars", bars)
 
     def status(self) -> RecorderStatus:
@@ -171,7 +171,7 @@ class Recorder:
         kept = not self._closed
         if kept:
             try:
-                self._queue.put_nowait((name, rows.copy()))  # the caller reuses its buffer
+                self._queue.put_nowait((name, rows))
             except queue.Full:
                 kept = False
         if not kept:

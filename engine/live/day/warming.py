@@ -32,7 +32,7 @@ def warm(plan: Plan) -> None:
     kind = 0 if plan.is_call[0] else 1
     units, at_ns = plan.rules.lot_size, plan.open_ns + MINUTE_NS
     for event in (
-        Quotes(plan.open_ns, ((0, 2000),)),
+        Quotes.of(plan.open_ns, ((0, 2000),)),
         Timer(plan.open_ns),
         BarsClosed(0, (bar,)),
         EntryKnown(position=1, kind=kind, contract=0, conf_minute=0, swing_index=0, trigger=1990, limit=1930, lots=1,

@@ -5,9 +5,13 @@ broker's ids and tells the sum over the slices. Prices in ticks, quantities in u
 as places in the plan's list.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
+import numpy as np
+
+from engine.history.bar_step import TICK, Records
 from engine.live.log.events import LatchState, Leg
 
 Verb = Literal["pause", "resume", "flatten", "kill"]
@@ -39,12 +43,26 @@ class BarsClosed:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Quotes:
-    """Last traded prices, as (contract, ticks)."""
+    """
+    Last traded prices: TICK[n] in the order they came, `instrument` = contract, all of one minute.
+
+    `at_ns` is the newest one's time.
+    """
 
     at_ns: int
-    prices: tuple[tuple[int, int], ...]
+    ticks: Records
+
+    @classmethod
+    def of(cls, at_ns: int, prices: Sequence[tuple[int, int]]) -> Self:
+        """Prices as (contract, ticks)."""
+        ticks = np.zeros(len(prices), TICK)
+        ticks["exchange_ns"] = at_ns
+        for number, (contract, price) in enumerate(prices):
+            ticks[number]["instrument"] = contract
+            ticks[number]["price"] = price
+        return cls(at_ns, ticks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def decode(kind: bytes, payload: bytes) -> Message | Request:
     """
     try:
         if kind == TICKS:
-            return Ticks(np.frombuffer(payload, TICK).copy())  # a copy may be written to
+            return Ticks(np.frombuffer(bytearray(payload), TICK))  # may be written to
         told = json.loads(payload)
         if kind == ORDER:
             average = told["average"]
