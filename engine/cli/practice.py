@@ -80,7 +80,7 @@ def run_serve(
     from engine.execution.bar_path import PATHS
     from engine.history.simulate import ensure_simulated
     from engine.market.prices import to_ticks
-    from engine.practice.faults import parse_fault
+    from engine.practice.faults import parse_fault, refuse_at_max
     from engine.practice.market import load_practice_day
     from engine.practice.pace import PaceSettings
     from engine.practice.server import PracticeServer, ServerSettings
@@ -96,11 +96,15 @@ def run_serve(
         raise DataError(f"match {match!r} is not known; choose bars or quotes")
     if bar_path not in PATHS:
         raise DataError(f"bar path {bar_path!r} is not known; choose {', '.join(PATHS)}")
+    switched_on = tuple(parse_fault(text) for text in faults or ())
+    pace = _speed(speed)
+    if pace == "max" and participants:
+        refuse_at_max(switched_on)
     settings = ServerSettings(
         port=port,
         path=bar_path,
         pace=PaceSettings(
-            speed=_speed(speed),
+            speed=pace,
             participants=participants,
             await_reader=wait,
             start_minute=_minute(start_at, played.bars.open_minute) if start_at else 0,
@@ -112,7 +116,7 @@ def run_serve(
             delay_ms=delay_ms,
             cash_rupees=cash,
         ),
-        faults=tuple(parse_fault(text) for text in faults or ()),
+        faults=switched_on,
         seed=seed,
         order_limits=order_limits,
         redirect_url=redirect_url,

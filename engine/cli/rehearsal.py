@@ -37,7 +37,7 @@ from engine.live.day.recorder import recording_folder
 from engine.live.spec import PRACTICE_ACCOUNT, SessionSpec, load_session_params
 from engine.market.clock import IST
 from engine.params import SwingBreakParams
-from engine.practice.faults import parse_fault
+from engine.practice.faults import parse_fault, refuse_at_max
 from engine.strategy.predicates import compile_all, load_filter
 
 SEED = 7
@@ -144,8 +144,9 @@ def rehearse_day(
     """
     begun = time.monotonic()
     pace(speed)
-    for fault in faults:
-        parse_fault(fault)
+    switched_on = [parse_fault(fault) for fault in faults]
+    if speed == "max":
+        refuse_at_max(switched_on)
     entry = find_day(lake, params.underlying, date, source)
     params = params.replace(latency_ms=delay_ms)
     bars = tradable_day(lake, entry, params)

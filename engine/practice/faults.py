@@ -7,6 +7,7 @@ live session must survive.
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.errors import WorkbenchError
@@ -26,6 +27,9 @@ FAULTS = {
     "token_expiry": "the access token dies; a new login is needed",
     "outage": "every request is answered 503 and sockets are closed",
 }
+
+TAKE_THE_CLOCK = frozenset({"mute_socket", "outage"})
+"""They cut the line by which a session that follows at speed max is told what time it is."""
 
 
 class FaultError(WorkbenchError):
@@ -104,6 +108,26 @@ def parse_fault(text: str) -> Fault:
         except ValueError:
             raise FaultError(f"fault {text!r}: {value!r} of {key} cannot be read as a number") from None
     return Fault(name.strip(), **told)  # type: ignore[arg-type]
+
+
+def refuse_at_max(faults: Iterable[Fault]) -> None:
+    """
+    Refuse, for a day that waits at each moment for its sessions, what keeps them from hearing of the moment.
+
+    A silence is noticed by the time it lasts; at speed max time stands until the session has answered, so the day
+    would neither go on nor show what a silence does.
+
+    Raises
+    ------
+    FaultError
+        If one of TAKE_THE_CLOCK is switched on.
+    """
+    for fault in faults:
+        if fault.name in TAKE_THE_CLOCK:
+            raise FaultError(
+                f"fault {fault.name} cuts the line that carries the clock of a day at speed max, so every moment would "
+                "wait for a session that hears nothing; play it in flowing time, such as --speed 60"
+            )
 
 
 @dataclass

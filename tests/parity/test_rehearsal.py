@@ -76,8 +76,12 @@ def test_a_rehearsal_broken_off_ends_its_processes_and_says_one_line(lake):
 
 
 @pytest.mark.parametrize(
-    "words", [{"speed": "quick"}, {"speed": "0"}, {"faults": ["bad_luck:p=1"]}, {"date": dt.date(2026, 9, 5)}]
-)
+    "words",
+    [
+        {"speed": "quick"}, {"speed": "0"}, {"faults": ["bad_luck:p=1"]}, {"date": dt.date(2026, 9, 5)},
+        {"faults": ["mute_socket:minutes=3-5"]}, {"faults": ["outage:minutes=3-5"]},
+    ],
+)  # fmt: skip
 def test_wrong_words_are_one_line_errors_before_anything_starts(lake, words):
     told = {"date": MUHURAT, **words}
     with pytest.raises(WorkbenchError) as caught:

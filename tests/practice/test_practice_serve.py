@@ -37,6 +37,7 @@ def test_a_day_is_served_and_ends(lake, capsys):
 @pytest.mark.parametrize(
     "changes",
     [{"speed": "quick"}, {"match": "luck"}, {"start_at": "nine"}, {"start_at": "08:00"}, {"faults": ["x:p=1"]},
+     {"faults": ["outage:minutes=3-5"], "participants": 1}, {"faults": ["mute_socket:p=1"], "participants": 1},
      {"slippage_percent": "much"}, {"slippage_percent": "0.001"}, {"slippage_percent": "-1"}],
 )  # fmt: skip
 def test_wrong_words_are_one_line_errors(lake, changes):
