@@ -374,20 +374,6 @@ class Store:
             ) from error
         return target
 
-    def checkpoint(self) -> int:
-        """
-        Move what the write-ahead log holds into the database as far as readers allow; never waits.
-
-        Returns
-        -------
-        int
-            Bytes the write-ahead log still takes on disk: a reader that never ends makes it grow.
-        """
-        with self._turn, translated(self.path):
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
-
     # ---- inside ----
 
     def _recover(self) -> None:
