@@ -1,5 +1,6 @@
 """`workbench live start`, `stop`, `reset`: the beginning and the end of a session."""
 
+import datetime as dt
 import os
 import signal
 import sys
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli.live_account import meant, processes
+from engine.cli.live_account import login_command, meant, processes
 from engine.cli.live_ask import ask, await_answer, say_answer, submit
-from engine.cli.show import console, print_json, warn_played
+from engine.cli.show import console, print_json, waiting, warn_played
 from engine.errors import WorkbenchError
+from engine.market.clock import IST
 
 if TYPE_CHECKING:
+    from engine.live.control.processes import Process
     from engine.live.places import Places
+    from engine.live.spec import SessionSpec
 
 STOP_S = 45.0
 TAKEN_S = 5.0
@@ -25,6 +29,10 @@ POLL_S = 0.1
 
 class NotNamedError(WorkbenchError):
     """A session was asked for without saying where or as whom."""
+
+
+class WrongDayError(WorkbenchError):
+    """A session was asked for on a day on which it could not trade any more, or at all."""
 
 
 def run_start(
@@ -61,11 +69,11 @@ def run_start(
 
     Raises
     ------
-    LiveGateError, NotNamedError, StartError, ParamsError
+    LiveGateError, NotNamedError, WrongDayError, StartError, ParamsError
         If it may not start, another session runs, or parameters are wrong.
     """
     from engine.cli.check import UNKNOWN, session_spec
-    from engine.live.control.live_gate import check_switch, sentence
+    from engine.live.control.live_gate import check_gate, check_switch, sentence
     from engine.live.control.starting import start_session
 
     asked = [*(changes or []), *([f"mode={mode}"] if mode else [])]
@@ -82,7 +90,10 @@ def run_start(
             )
     if spec.mode == "live" and confirmation is None and sys.stdin.isatty():
         confirmation = typer.prompt(f"REAL MONEY. Type {sentence(spec.account)!r} to start", err=True)
-    started = start_session(spec, wait_s=wait_s, confirmation=confirmation)
+    check_gate(spec, confirmation, os.environ)
+    _refuse_day(spec)
+    with waiting("starting the session's processes", quiet=as_json):
+        started = start_session(spec, wait_s=wait_s, confirmation=confirmation)
     if as_json:
         print_json(
             {
@@ -110,8 +121,26 @@ def run_start(
         f"{words}: {spec.params.underlying} of {spec.date}, runner process {started.runner}, {started.phase}",
         highlight=False,
     )
+    if started.phase == "login_needed":
+        console.print(
+            f"it waits for a login, and goes on by itself after: {login_command(started.spec)}",
+            style="bold yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     _say_latch(started.spec.places)
     console.print("look: workbench live status    end: workbench live stop    KILL: workbench live kill")
+
+
+def _refuse_day(spec: "SessionSpec") -> None:
+    """Nothing is started for a day that has no session (any more); what runs already is found as ever."""
+    from engine.live.checks.preflight_case import Case, Learned
+    from engine.live.checks.preflight_session import calendar
+
+    case = Case(spec, spec.places.folder / ".env", os.environ, dt.datetime.now(IST), Learned())
+    finding = calendar(case)
+    if finding.state == "fail" and not processes(spec.places):
+        raise WrongDayError(f"{finding.what}; {finding.remedy}")
 
 
 def _say_latch(places: "Places") -> None:
@@ -138,7 +167,6 @@ def run_stop(flatten: bool, account: str | None, data_folder: Path | None) -> No
     WorkbenchError
         If it did not end.
     """
-    from engine.live.control.processes import RUNNER, SUPERVISOR
     from engine.live.spec import SessionSpec
 
     places = meant(account, data_folder)
@@ -147,6 +175,15 @@ def run_stop(flatten: bool, account: str | None, data_folder: Path | None) -> No
         console.print(f"account {places.account}: no session runs", highlight=False)
         raise typer.Exit(1)
     patience_s = STOP_S + (SessionSpec.read(places.spec).session.flatten_within_seconds if flatten else 0)
+    with waiting("stopping the session"):
+        answer = _end_session(places, alive, flatten, patience_s)
+    console.print(f"account {places.account}: {answer or 'ended by signal'}", highlight=False)
+
+
+def _end_session(places: "Places", alive: "dict[str, Process]", flatten: bool, patience_s: float) -> str:
+    """Ask it, or signal it where nothing answers; the runner's answer."""
+    from engine.live.control.processes import RUNNER, SUPERVISOR
+
     answer = _asked_to_stop(places, flatten, patience_s) if RUNNER in alive else ""
     if not answer:
         if flatten:
@@ -155,7 +192,7 @@ def run_stop(flatten: bool, account: str | None, data_folder: Path | None) -> No
             )
         (alive.get(SUPERVISOR) or next(iter(alive.values()))).signal(signal.SIGTERM)
     _await_end(places, patience_s)
-    console.print(f"account {places.account}: {answer or 'ended by signal'}", highlight=False)
+    return answer
 
 
 def _asked_to_stop(places: "Places", flatten: bool, patience_s: float) -> str:

@@ -59,6 +59,16 @@ def progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int, obj
         yield step
 
 
+@contextmanager
+def waiting(what: str, quiet: bool = False) -> Iterator[None]:
+    """A sign of life on standard error while something takes its time; nothing where no person looks on."""
+    if quiet or not notes.is_terminal:
+        yield
+        return
+    with notes.status(what):
+        yield
+
+
 def table(
     title: str, columns: list[str], rows: list[tuple[Any, ...]], right: set[str] | None = None
 ) -> Table:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from simulated_day import day_to_play, simulated_lake
 
+from engine.cli.live_account import login_command
 from engine.cli.live_status import judge
 from engine.desk.live_reading import LiveReading
 from engine.live.control.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
@@ -21,6 +23,7 @@ from engine.practice.pace import PaceSettings
 from engine.practice.server import PracticeServer, ServerSettings
 
 UP_S = 60
+LOGIN = "workbench login kite --root http://127.0.0.1:1"
 
 
 def live(*words, data, check=None):
@@ -204,6 +207,22 @@ def test_live_is_refused_without_its_gates(tmp_path, monkeypatch):
     assert not (tmp_path / "state").exists()
 
 
+def test_a_day_without_a_session_is_refused_before_anything_starts(tmp_path):
+    refused = live("start", "--date", "2026-10-03", data=tmp_path, check=2).stderr
+    assert "does not trade on 2026-10-03 (Saturday)" in refused
+    assert "2026-10-05" in refused
+    refused = live("start", "--date", "2026-10-05", data=tmp_path, check=2).stderr
+    assert "start it on its own day" in refused
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_login_is_asked_for_where_the_session_trades():
+    spec = SimpleNamespace(broker_root=None)
+    assert login_command(spec) == "workbench login kite"
+    spec.broker_root = "http://127.0.0.1:8100"
+    assert login_command(spec) == "workbench login kite --root http://127.0.0.1:8100"
+
+
 def test_secret_as_a_parameter_is_refused(tmp_path):
     refused = live("start", "-s", "access_token=abc123", data=tmp_path, check=2)
     assert "secret" in refused.stderr
@@ -225,32 +244,34 @@ class TestJudge:
         return dict.fromkeys(["runner", "supervisor", "watchdog", "feed"], me)
 
     def test_well(self, view, all_alive):
-        assert judge(view, all_alive, flagged=False) == ("well", [])
+        assert judge(view, all_alive, flagged=False, login=LOGIN) == ("well", [])
 
     @pytest.mark.parametrize("missing", ["runner", "supervisor", "watchdog", "feed"])
     def test_missing_process(self, view, all_alive, missing):
         del all_alive[missing]
-        state, why = judge(view, all_alive, flagged=False)
+        state, why = judge(view, all_alive, flagged=False, login=LOGIN)
         assert state == "unwell"
         assert f"{missing} does not run" in why
 
     @pytest.mark.parametrize("name", ["runner", "feed", "broker", "watchdog", "database"])
     def test_light_that_is_not_green(self, view, all_alive, name):
         lights = tuple(replace(each, condition="bad") if each.name == name else each for each in view.lights)
-        assert judge(replace(view, lights=lights), all_alive, flagged=False)[0] == "unwell"
+        assert judge(replace(view, lights=lights), all_alive, flagged=False, login=LOGIN)[0] == "unwell"
 
     @pytest.mark.parametrize("latch", ["REDUCING", "HALTED", "FLATTENING"])
     def test_latch(self, view, all_alive, latch):
         tight = replace(view, latch=Latch(latch, "mismatch", "reconcile", 0))
-        state, why = judge(tight, all_alive, flagged=False)
+        state, why = judge(tight, all_alive, flagged=False, login=LOGIN)
         assert state == "unwell"
         assert why == [f"latch {latch}: mismatch (by reconcile)"]
 
     def test_kill_flag(self, view, all_alive):
-        assert judge(view, all_alive, flagged=True)[0] == "unwell"
+        assert judge(view, all_alive, flagged=True, login=LOGIN)[0] == "unwell"
 
     def test_login_needed(self, view, all_alive):
-        assert judge(replace(view, phase="login_needed"), all_alive, flagged=False)[0] == "unwell"
+        state, why = judge(replace(view, phase="login_needed"), all_alive, flagged=False, login=LOGIN)
+        assert state == "unwell"
+        assert LOGIN in why[0]
 
     def test_nobody_lives(self, view):
-        assert judge(view, {}, flagged=False)[0] == "not running"
+        assert judge(view, {}, flagged=False, login=LOGIN)[0] == "not running"
