@@ -97,6 +97,9 @@ class Line:
                 self._fails(fault, request.tag)
             order = self._exchange.orders[order_id]
             self._races(order, fault)
+            if fault == "reject":  # acknowledged, then rejected by the exchange: the old numbers stand
+                self._weather.count(11)
+                return
             try:
                 self._exchange.modify(order, request)
             except BrokerRefused:

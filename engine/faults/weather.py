@@ -22,7 +22,7 @@ FAULTS: dict[int, str] = {
     8: "stop rejected",
     9: "stop triggered, its limit unfilled",
     10: "stop filled while the exit was on its way",
-    11: "modification raced by a fill, or refused for their number",
+    11: "modification raced by a fill, refused for their number, or acknowledged and then rejected",
     12: "cancel acknowledged, the order filled",
     13: "a slice above the freeze quantity refused or unanswered",
     14: "429 amid an exit or a stop",
@@ -50,7 +50,7 @@ FAULTS: dict[int, str] = {
 ELSEWHERE = frozenset({17, 27})
 
 _PLACE = ("lost", "late", "never", "busy", "refuse", "reject", "stuck")
-_MODIFY = ("lost", "never", "busy", "refuse", "fill", "part")
+_MODIFY = ("lost", "never", "busy", "refuse", "fill", "part", "reject")
 _CANCEL = ("lost", "never", "busy", "refuse", "fill", "part")
 _READ = ("never", "busy", "slow", "short")
 

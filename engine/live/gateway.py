@@ -240,7 +240,9 @@ class Gateway:
         apart_from: Collection[str] = (),
     ) -> Sent:
         """
-        Change a working order; where the broker refuses (the 26th time), replace it without a gap in protection.
+        Change a working order; where the broker refuses (the 26th time) or the exchange keeps rejecting, replace it.
+
+        A stop is replaced without a gap in protection, an entry once its end is proven.
 
         Parameters
         ----------
@@ -283,7 +285,8 @@ class Gateway:
                 denied = self._unchangeable(order, quantity) or self._refusal(wish, besides)
         if denied:
             return self._deny(wish, denied)
-        if order.modifications < self.rules.modifications:
+        hopeless = self.wire.will_not_change(order)
+        if not hopeless:
             change = ModifyPrepared(
                 tag=tag, quantity=quantity, trigger=trigger, limit=limit, order_type=order_type, reason=reason
             )
@@ -291,7 +294,7 @@ class Gateway:
             if sent.outcome != "refused":
                 return sent
         else:
-            sent = Sent(tag, quantity, "refused", f"{order.modifications} modifications are used up")
+            sent = Sent(tag, quantity, "refused", hopeless)
         await self.watch(lambda: True, 0)
         order = self.order(tag)
         if not (or_replace and order.open and order.status in WORKING):

@@ -93,7 +93,7 @@ class ScriptedBroker:
     `place_faults`, `modify_faults`, `cancel_faults`, `read_faults` hold what happens to the next calls, in order:
     "" ok, "lost" done without an answer, "late" done, without an answer and shown 8 s later, "never" without an
     answer and not done, "busy" 429, "refuse", "auth", "stuck" accepted and never at the exchange, "reject" accepted
-    then REJECTED, "rest" rests although marketable, "part" fills one lot at once, "fill" (cancel) it fills instead; "part" (cancel) one lot fills first.
+    then REJECTED (modify: acknowledged, the old numbers stand), "rest" rests although marketable, "part" fills one lot at once, "fill" (cancel) it fills instead; "part" (cancel) one lot fills first.
     """
 
     def __init__(self, clock, latency_s=0.05):
@@ -164,6 +164,8 @@ class ScriptedBroker:
         if modified >= self.max_modifies:
             raise BrokerRefused("Maximum allowed order modifications exceeded", 400)
         self.done.append(order_id)
+        if fault == "reject":
+            return  # acknowledged, then rejected by the exchange
         order.request = replace(request, tag=order.request.tag)
         order.status = OrderStatus.TRIGGER_PENDING if request.kind == "SL" else OrderStatus.OPEN
         if order.status == OrderStatus.OPEN and fault != "rest":

@@ -4,12 +4,14 @@ The rule what to do is `orders.reconcile`. Here stands only what a real exchange
 open, orders that end by themselves, partial fills, and budgets against churn.
 """
 
+import re
+
 import numpy.typing as npt
 
 from engine.execution.orders import CANCEL, KEEP, MODIFY, PLACE, reconcile
 from engine.live.decisions.session_inputs import OrderUpdate, RequestRefused
 from engine.live.decisions.session_intents import Alert, CancelOrder, ModifyEntry, PlaceEntry
-from engine.live.decisions.session_state import Entry, SessionState, Slot, no_order
+from engine.live.decisions.session_state import MINUTE_NS, Entry, SessionState, Slot, no_order
 from engine.strategy.swing_break import NOBODY
 
 MODIFICATIONS = 20
@@ -25,7 +27,13 @@ OVERDUE_NS = 45_000_000_000
 """A change or withdrawal without an outcome for so long, e.g. as one slice of it was rejected, is asked for anew."""
 
 RETRY_NS = 2_000_000_000
-"""A refused withdrawal is asked for again after 2 s."""
+RETRY_DOUBLES = 4
+"""A refused withdrawal is asked for again after 2, 4, 8, 16, then 32 s: refused calls count against the day's too."""
+
+MARGIN_WAIT_NS = 900_000_000_000
+"""After a refusal for margin no entry is asked for until margin was freed, or 15 min have passed: no retry loop."""
+
+_NO_MARGIN = re.compile(r"margin|insufficient (?:funds|balance)", re.IGNORECASE)
 
 
 def stands(slot: Slot) -> bool:
@@ -42,6 +50,8 @@ def ask(state: SessionState, kind: int, wanted: npt.NDArray) -> None:
 
 def withdraw_all(state: SessionState) -> None:
     """Want no entry order any more."""
+    if state.latch != "ACTIVE":
+        margin_freed(state)  # whoever makes the latch ACTIVE again has seen to it
     for kind, slot in enumerate(state.slots):
         slot.wish = no_order()
         pursue(state, slot, kind)
@@ -67,7 +77,7 @@ def retry(state: SessionState) -> None:
 def pursue(state: SessionState, slot: Slot, kind: int) -> None:
     """Send the next request that brings a slot nearer to its wish, unless one is on its way."""
     entry, wish = slot.entry, slot.wish
-    if wish is None or (entry is not None and (entry.request or state.now_ns - entry.refused_ns < RETRY_NS)):
+    if wish is None or (entry is not None and (entry.request or _waits_to_ask_again(state, entry))):
         return
     action = reconcile(wish[0], no_order()[0] if entry is None else entry.order[0])
     if action == KEEP:
@@ -111,9 +121,14 @@ def updated(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
     if entry.ended:
         return
     slot = state.slots[entry.kind]
+    entry.refusals = 0
     if event.status == "ended":
         entry.ended = True
         entry.request = ""
+        if _NO_MARGIN.search(event.reason):
+            _refused_for_margin(state, entry, event.reason)
+        elif entry.withdrawing and not entry.filled:
+            margin_freed(state)
         if slot.entry is not entry:
             return
         slot.entry = None
@@ -126,9 +141,20 @@ def updated(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
         and not _equals(state, entry.order, event)
     ):
         if entry.request == "modify":
-            entry.order = entry.asked
+            entry.before, entry.order = entry.order, entry.asked
         entry.request = ""
+    elif not entry.request and entry.before is not None:
+        _believe(state, entry, event)
     pursue(state, slot, entry.kind)
+
+
+def _believe(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
+    """An acknowledged change that the exchange rejects leaves the numbers of before: the next close asks again."""
+    assert entry.before is not None
+    for known in (entry.before, entry.asked):
+        if _equals(state, known, event) and not _equals(state, entry.order, event):
+            entry.order = known
+            return
 
 
 def refused(state: SessionState, entry: Entry, event: RequestRefused) -> None:
@@ -140,8 +166,11 @@ def refused(state: SessionState, entry: Entry, event: RequestRefused) -> None:
     if event.request == "place":
         entry.ended = True
         slot.entry, slot.wish = None, None  # the next close decides anew
+        if is_for_margin(event):
+            _refused_for_margin(state, entry, event.reason)
     elif event.request == "cancel":
         entry.refused_ns = state.now_ns
+        entry.refusals += 1
         if slot.wish is None:
             slot.wish = no_order()
     pursue(state, slot, entry.kind)
@@ -154,9 +183,44 @@ def filled(state: SessionState, entry: Entry) -> None:
         slot.wish = None
 
 
+def is_for_margin(event: RequestRefused) -> bool:
+    """Whether a new entry was refused as there is no margin for it; that is told here, once."""
+    return (event.leg, event.request) == ("entry", "place") and bool(_NO_MARGIN.search(event.reason))
+
+
+def margin_freed(state: SessionState) -> None:
+    """Something has freed margin, or a person says so: entries may be asked for again."""
+    state.margin_refused_ns = 0
+
+
+def _refused_for_margin(state: SessionState, entry: Entry, reason: str) -> None:
+    if not state.margin_refused_ns:
+        symbol, minutes = state.plan.symbols[entry.contract], MARGIN_WAIT_NS // MINUTE_NS
+        state.outbox.append(
+            Alert(
+                "error",
+                f"{symbol}: no margin for the entry ({reason}); none is asked for until a position or an order of ours "
+                f"frees some, else every {minutes} minutes; add funds, then: workbench live pause, workbench live resume",
+            )
+        )
+    state.margin_refused_ns = max(state.now_ns, 1)
+
+
+def _waits_for_margin(state: SessionState) -> bool:
+    since = state.margin_refused_ns
+    return since > 0 and state.now_ns - since < MARGIN_WAIT_NS
+
+
+def _waits_to_ask_again(state: SessionState, entry: Entry) -> bool:
+    doubled = min(max(entry.refusals - 1, 0), RETRY_DOUBLES)
+    return state.now_ns - entry.refused_ns < RETRY_NS << doubled
+
+
 def _place(state: SessionState, slot: Slot, kind: int, wish: npt.NDArray) -> None:
     contract = int(wish[0]["contract"])
-    if contract == NOBODY or not state.may_enter or not _churn_allows(state, contract):
+    if contract == NOBODY or not state.may_enter or _waits_for_margin(state):
+        return
+    if not _churn_allows(state, contract):
         return
     entry = Entry(state.next_position, kind, wish, wish)
     state.next_position += 1

@@ -71,6 +71,7 @@ def _bought(state: SessionState, short: Short, event: Trade) -> None:
     short.bought_value += units * event.price
     if event.reversal:
         return
+    entries.margin_freed(state)
     if event.leg == "exit":
         short.bought_by_exit += event.quantity
     own_stop = event.leg == "stop" and not (short.exit_reason and short.stop_is_exit)

@@ -118,6 +118,8 @@ class Entry:
     modifications: int = 0
     asked_ns: int = 0  # when the request on its way was made; 0 = by an earlier process
     refused_ns: int = 0
+    refusals: int = 0  # of its withdrawal, one after another
+    before: npt.NDArray | None = None  # what stood before the last change that was acknowledged
     filled: int = 0  # units, as told
     ended: bool = False
 
@@ -245,6 +247,7 @@ class SessionState:
     unbooked_ns: int = 0  # since when the price of a fill has been unknown; 0 = none is
     withdrawn: dict[int, int] = field(default_factory=dict)  # contract -> when its entry order ended, ns
     cycles: dict[int, list[int]] = field(default_factory=dict)  # contract -> moments of churn, ns
+    margin_refused_ns: int = 0  # when an entry was last refused for it; 0 = none was since some was freed
     outbox: list[Intent] = field(default_factory=list)
 
     @property

@@ -20,7 +20,7 @@ from engine.live.log.events import (
     OutsideFill,
     RequestAnswered,
 )
-from engine.live.log.state import Order, State, fill_key
+from engine.live.log.state import REJECTED, Order, State, fill_key
 
 TRIGGERED = "OPEN"
 """How the broker spells a stop-limit that has become a limit order."""
@@ -96,4 +96,5 @@ def summed(mine: Sequence[Order], position: int, leg: Leg, at_ns: int) -> OrderU
     else:
         status = "stands"
     last = (standing or mine)[-1]
-    return OrderUpdate(position, leg, status, quantity, last.trigger, last.limit, filled, at_ns)
+    why = last.detail if status == "ended" and last.status == REJECTED else ""
+    return OrderUpdate(position, leg, status, quantity, last.trigger, last.limit, filled, at_ns, why)

@@ -16,7 +16,8 @@ from engine.market.prices import PAISE_PER_TICK
 PREPARED, SENT, ACCEPTED = "PREPARED", "SENT", "ACCEPTED"
 REFUSED, UNKNOWN, TERMINAL = "REFUSED", "UNKNOWN", "TERMINAL"
 ENDED_STATES = frozenset({REFUSED, TERMINAL})
-ENDED_STATUSES = frozenset({"COMPLETE", "CANCELLED", "REJECTED"})  # Kite's spellings
+REJECTED = "REJECTED"  # accepted, then refused
+ENDED_STATUSES = frozenset({"COMPLETE", "CANCELLED", REJECTED})  # Kite's spellings
 NOT_SENT = "NOT_SENT"
 OUTSIDE = "outside"
 """Why a position ended that somebody else bought back."""

@@ -329,6 +329,7 @@ def _same_wish(order: Order, quantity: int) -> Wish:
     """An order like another, for so many units."""
     return Wish(
         position=order.position, slot=order.slot, leg=order.leg, reason=order.reason, symbol=order.symbol,
-        side=order.side, quantity=quantity, order_type=order.order_type, trigger=order.trigger, limit=order.limit,
+        side=order.side, quantity=quantity,
+        order_type="SL" if order.trigger else order.order_type, trigger=order.trigger, limit=order.limit,
         protection_percent=order.protection_percent, conf_minute=order.conf_minute, swing_index=order.swing_index,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.execution.risk import CE
 from engine.live.brokers.base import BrokerAuth, BrokerError
+from engine.live.decisions.session_entries import is_for_margin
 from engine.live.decisions.session_inputs import Request, RequestRefused
 from engine.live.decisions.session_intents import (
     CancelOrder,
@@ -232,12 +233,13 @@ class Requests:
 
     def _refused(self, position: int, leg: Leg, request: Request, sent: Sequence[Sent]) -> None:
         bad = next((one for one in sent if one.outcome in _NO_EFFECT), sent[0])
+        told = RequestRefused(position, leg, request, bad.reason)
         if bad.auth:
             self._trader.lost_login(bad.reason)
-        elif bad.outcome == "refused":
+        elif bad.outcome == "refused" and not is_for_margin(told):
             self._trader.alert("warning", f"{leg} of position {position}: {request} refused ({bad.reason})")
         self._trader.tell_new()
-        self._trader.tell(RequestRefused(position, leg, request, bad.reason))
+        self._trader.tell(told)
 
     def _told(self, position: int, leg: Leg) -> None:
         """Nothing was sent, as the orders stood otherwise than the session knew: tell it how."""

@@ -29,6 +29,7 @@ from engine.live.log.events import (
     IntentSent,
     Mismatch,
     ModifyPrepared,
+    Noticed,
     OrderAccepted,
     OrderNotSent,
     OrderRefused,
@@ -40,6 +41,7 @@ from engine.live.log.events import (
 from engine.live.log.state import STRICTNESS, Order
 from engine.live.log.store_errors import EventRefusedError, StoreError
 from engine.live.orders.book import news, request_of
+from engine.live.orders.doubts import Doubts
 from engine.live.orders.lanes import Lane, Lanes
 from engine.live.orders.products import Products
 from engine.live.store import Store
@@ -62,6 +64,10 @@ class Rules:
         Between looks at the book; how long a cancel waits for the proof of the order's end.
     modifications : int
         Of one order; about 25 at Kite (reference `brokers_and_market` 1.4), then cancel and replace.
+    rejected_changes : int
+        So many changes of an order, acknowledged and then rejected: it is replaced, not asked to change once more.
+    stuck_s : float
+        An order that stands before the exchange for so long is told to a person.
     exit_step_s : float
         An exit that has not filled after this is priced one step further.
     exit_widen_percent : tuple of int
@@ -78,6 +84,8 @@ class Rules:
     poll_s: float = 1
     prove_s: float = 5
     modifications: int = 25
+    rejected_changes: int = 2
+    stuck_s: float = 30
     exit_step_s: float = 2
     exit_widen_percent: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     exit_protection_percent: int = 5
@@ -133,6 +141,7 @@ class Wire:
         self.products = Products(rules.product)
         self._flying: set[str] = set()  # requests whose answer is awaited right now
         self._doubtful_since: dict[str, int] = {}  # by tag, monotonic ns
+        self._doubts = Doubts()
         self._told: set[Fact] = set()  # contradictions reported already
         self._looking = asyncio.Lock()
         self._last_look = -1  # when the last good one began
@@ -218,7 +227,19 @@ class Wire:
             trigger_ticks=change.trigger, limit_ticks=change.limit,
             product=self.products.of_order(order, self.reports),
         )  # fmt: skip
-        return await self._ask(order, "modify", change.quantity, request)
+        sent = await self._ask(order, "modify", change.quantity, request)
+        if sent.outcome == "confirmed":
+            self._doubts.acknowledged(order, change, self.clock.monotonic_ns())
+        return sent
+
+    def will_not_change(self, order: Order) -> str:
+        """Why asking for one more change of an order is no use; "" if it may be."""
+        if order.modifications >= self.rules.modifications:
+            return f"{order.modifications} modifications are used up"
+        rejected = self._doubts.rejected(order.tag)
+        if rejected >= self.rules.rejected_changes:
+            return f"{rejected} changes were acknowledged and then rejected"
+        return ""
 
     async def cancel(self, order: Order, reason: str) -> Sent:
         """
@@ -278,7 +299,7 @@ class Wire:
             known = self._known_today()
             reports = await self.broker.orders()
             trades = await self.broker.trades()
-            self.absorb(reports, trades)
+            self.absorb(reports, trades, started)
             if known <= {report.order_id for report in reports}:  # a book with holes proves no absence
                 self._give_up(started, {report.tag for report in reports})
             self._last_look = started
@@ -290,8 +311,22 @@ class Wire:
         since = state.today.started_ns if state.today is not None else 0
         return {o.order_id for o in state.orders.values() if o.order_id and o.prepared_ns >= since}
 
-    def absorb(self, reports: Sequence[OrderReport], trades: Sequence[TradeReport]) -> None:
-        """Write down what a push or a read tells of our orders; what is known already changes nothing."""
+    def absorb(
+        self, reports: Sequence[OrderReport], trades: Sequence[TradeReport], began_ns: int | None = None
+    ) -> None:
+        """
+        Write down what a push or a read tells of our orders; what is known already changes nothing.
+
+        Parameters
+        ----------
+        reports, trades : of the broker
+        began_ns : int or None
+            When a read was asked for, monotonic; None = a push, which tells what is.
+        """
+        now_ns = self.clock.monotonic_ns()
+        self._judge_changes(reports, now_ns if began_ns is None else began_ns)
+        if began_ns is not None:
+            self._judge_waiting(reports, now_ns)
         for group in news(self.store.state, reports, trades):
             if isinstance(group[0], Mismatch):
                 self._contradiction(group[0])
@@ -301,6 +336,25 @@ class Wire:
             except EventRefusedError as error:
                 key = getattr(group[0], "tag", "")
                 self._contradiction(Mismatch(subject="order", key=key, ours="", theirs="", detail=str(error)))
+
+    def _judge_changes(self, reports: Sequence[OrderReport], began_ns: int) -> None:
+        """Tell, once, that the exchange does not take the changes of an order."""
+        for tag in self._doubts.seen(reports, began_ns):
+            if self._doubts.rejected(tag) == self.rules.rejected_changes:
+                order = self.store.state.orders[tag]
+                text = f"{order.leg} {tag} of {order.symbol}: the exchange rejects its changes; it is replaced instead"
+                self.note(Noticed(level="warning", text=text))
+
+    def _judge_waiting(self, reports: Sequence[OrderReport], now_ns: int) -> None:
+        """Tell, once each, which of our orders the broker holds and the exchange does not."""
+        mine = [one for one in reports if one.tag in self.store.state.orders]
+        for one in self._doubts.stuck(mine, now_ns, seconds(self.rules.stuck_s)):
+            text = (
+                f"{self.store.state.orders[one.tag or ''].leg} {one.tag} of {one.symbol} ({one.side} {one.quantity}) has "
+                f"stood before the exchange for {self.rules.stuck_s:g} s ({one.status_text}); it is not sent again: look "
+                "at it in the broker's app"
+            )
+            self.note(Noticed(level="error", text=text))
 
     def unresolved(self) -> tuple[Order, ...]:
         """Orders of which nobody knows whether the broker holds them, those in flight left out."""
