@@ -31,7 +31,8 @@ def run_land(
     DataError
         If the account recorded no such day or still records it, or as `land_recording`.
     """
-    from engine.live.day.recorder import land_recording, read_bars
+    from engine.live.day.landing import land_recording
+    from engine.live.day.recording import read_bars
 
     places = meant(account, data_folder)
     folder = recorded(places, day, underlying)

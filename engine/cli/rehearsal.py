@@ -33,7 +33,7 @@ from engine.history.day import DayBars
 from engine.history.lake import Lake
 from engine.history.manifest import LakeDay
 from engine.history.simulate import ensure_simulated
-from engine.live.day.recorder import recording_folder
+from engine.live.day.recording import recording_folder
 from engine.live.spec import PRACTICE_ACCOUNT, SessionSpec, load_session_params
 from engine.market.clock import IST
 from engine.params import SwingBreakParams

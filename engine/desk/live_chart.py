@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import DataError
-from engine.live.day.recorder import read_bars, read_recording
+from engine.live.day.recording import read_bars, read_recording
 from engine.live.log.money import billed_charges
 from engine.live.log.state import Fill
 from engine.market.clock import NS_PER_MINUTE, from_ns, minute_start, to_ns

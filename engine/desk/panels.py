@@ -18,7 +18,7 @@ from engine.desk.live_reading import LiveReading
 from engine.desk.live_view import LiveView
 from engine.desk.panels_chart import LiveCharts
 from engine.desk.panels_commands import Clock, Controls
-from engine.live.day.recorder import recording_folder
+from engine.live.day.recording import recording_folder
 from engine.live.places import Places
 
 EVERY_S = 1.0

@@ -15,7 +15,7 @@ from engine.backtest.setup import why_untradable
 from engine.desk.parity_evidence import MINUTE_NS
 from engine.desk.parity_rows import BacktestDay, TradeRow, backtest_day
 from engine.history.day import DayBars
-from engine.live.day.recorder import read_bars, read_recording
+from engine.live.day.recording import read_bars, read_recording
 from engine.live.log.events import DecisionMade
 from engine.market.clock import minute_label
 from engine.market.prices import to_rupees

@@ -15,7 +15,8 @@ from engine.errors import DataError
 from engine.history.bars import BAR
 from engine.history.lake import Lake
 from engine.live.control.processes import RUNNER
-from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import Instrument, Recording, recording_folder
 from engine.live.spec import load_session_params, make_spec
 from engine.params import load_params
 

@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from engine.history.bars import BAR
-from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import Instrument, Recording, recording_folder
 from engine.live.log import events as e
 from engine.live.log.heartbeat import Heart
 from engine.live.spec import load_session_params, make_spec

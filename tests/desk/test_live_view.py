@@ -12,7 +12,7 @@ from engine.desk.live_money import billed_charges, day_money
 from engine.desk.live_reading import LiveReading
 from engine.desk.live_view import Facts, Sign, view_of
 from engine.desk.live_words import LogWords
-from engine.live.day.recorder import recording_folder
+from engine.live.day.recording import recording_folder
 from engine.live.log import events as e
 from engine.live.log.reader import StoreReader, submit_command
 from engine.live.places import Places

@@ -11,7 +11,8 @@ import pytest
 from engine.errors import DataError, ParamsError
 from engine.execution.bar_path import MOMENT_MS
 from engine.history.bars import BarBuilder
-from engine.live.day.recorder import Instrument, Recorder, Recording
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import Instrument, Recording
 from engine.live.feeds.candles import KITE_SPACING_S, KiteCandles, ReplayCandles, is_loopback, open_candles
 from engine.live.feeds.replay import ReplayFeed, open_script
 from engine.live.feeds.script import CLOSE, LakeScript, RecordingScript

@@ -14,11 +14,11 @@ from engine.errors import DataError
 from engine.history.bars import BAR, TICK
 from engine.history.lake import Lake
 from engine.live.day import recorder as module
-from engine.live.day.recorder import (
+from engine.live.day.landing import land_recording
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import (
     Instrument,
-    Recorder,
     Recording,
-    land_recording,
     read_bars,
     read_recording,
     read_ticks,

@@ -14,7 +14,8 @@ from engine.desk.parity_bars import seen_day
 from engine.history.bars import BAR
 from engine.history.lake import Lake
 from engine.history.simulate import ensure_simulated
-from engine.live.day.recorder import Instrument, Recorder, Recording
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import Instrument, Recording
 from engine.live.log import events as e
 from engine.params import load_params
 

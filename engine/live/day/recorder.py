@@ -2,8 +2,7 @@
 
 The order path hands over an array and goes on; a thread writes numbered part files, each synced and renamed into
 place, so a crash costs at most the open chunk and a full disk costs only the recording. What could not be kept is
-counted. A finished recording is read back as the ticks it was made of; one of live prices is landed in the lake as a
-day like any other.
+counted. `recording` reads it back, `landing` makes a day of the lake of it.
 """
 
 import datetime as dt
@@ -14,52 +13,14 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from engine.errors import DataError
-from engine.history.bars import BAR, TICK
-from engine.history.lake import Lake
-from engine.history.manifest import LakeDay
 from engine.history.writing import write_atomic
-
-Records = npt.NDArray[np.void]
-_DTYPES: dict[str, np.dtype[np.void]] = {"ticks": TICK, "bars": BAR}
-_HEADER = "recording.json"
-_LAYOUT = 1
-RECORDED_SOURCE = "recorded"
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """
-    One instrument of a recording; its place in the list is the `instrument` of its ticks and bars.
-
-    Attributes
-    ----------
-    option_type : str
-        CE, PE, FUT or SPOT.
-    strike : int or None
-        Rupees; None for futures and spot.
-    """
-
-    symbol: str
-    option_type: Literal["CE", "PE", "FUT", "SPOT"]
-    expiry: dt.date | None
-    strike: int | None
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a recording holds: one underlying, one day; `simulated` for prices made by a model or replayed."""
-
-    underlying: str
-    date: dt.date
-    simulated: bool
-    instruments: tuple[Instrument, ...]
+from engine.live.day.recording import DTYPES, HEADER, LAYOUT, Recording, Records, parts, read_recording
 
 
 @dataclass(frozen=True)
@@ -87,11 +48,6 @@ class RecorderStatus:
     lost: int
     waiting: int
     error: str
-
-
-def recording_folder(root: str | Path, underlying: str, date: dt.date) -> Path:
-    """Where a day's recording lies under a data folder."""
-    return Path(root) / "recordings" / date.isoformat() / underlying
 
 
 class Recorder:
@@ -134,7 +90,7 @@ class Recorder:
         self._error = ""
         self._closed = False
         self._turn = threading.Lock()  # of the drop counter, raised by many threads
-        self._next = {name: _last_part(self.folder, name) + 1 for name in _DTYPES}
+        self._next = {name: _last_part(self.folder, name) + 1 for name in DTYPES}
         _begin(self.folder, recording)
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
@@ -166,7 +122,7 @@ class Recorder:
         return self.status()
 
     def _take(self, name: str, rows: Records) -> bool:
-        if rows.dtype != _DTYPES[name]:
+        if rows.dtype != DTYPES[name]:
             raise DataError(f"{name} have dtype {rows.dtype}; give engine.history.bars.{name[:-1].upper()}")
         kept = not self._closed
         if kept:
@@ -180,7 +136,7 @@ class Recorder:
         return kept
 
     def _write(self) -> None:
-        held: dict[str, list[Records]] = {name: [] for name in _DTYPES}
+        held: dict[str, list[Records]] = {name: [] for name in DTYPES}
         rows = dict.fromkeys(held, 0)
         due = time.monotonic() + self._chunk_s
         ended = False
@@ -215,93 +171,9 @@ class Recorder:
         self._count[name] += rows.shape[0]
 
 
-def read_recording(folder: str | Path) -> Recording:
-    """
-    What a recording holds.
-
-    Raises
-    ------
-    DataError
-        If the folder holds none, or one of another layout.
-    """
-    path = Path(folder) / _HEADER
-    try:
-        told = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no recording ({_HEADER} is missing)") from error
-    if told["layout"] != _LAYOUT:
-        raise DataError(f"{path} has layout {told['layout']}, this package reads {_LAYOUT}; update it")
-    return Recording(
-        underlying=told["underlying"],
-        date=dt.date.fromisoformat(told["date"]),
-        simulated=told["simulated"],
-        instruments=tuple(
-            Instrument(
-                **{**each, "expiry": dt.date.fromisoformat(each["expiry"]) if each["expiry"] else None}
-            )
-            for each in told["instruments"]
-        ),
-    )
-
-
-def read_ticks(folder: str | Path) -> Records:
-    """Recorded ticks, TICK[n], in the order they were received."""
-    return _read(Path(folder), "ticks")
-
-
-def read_bars(folder: str | Path) -> Records:
-    """Recorded bars, BAR[n], by minute, then instrument; of a bar recorded twice the later one."""
-    bars = _read(Path(folder), "bars")[::-1]
-    _, newest = np.unique(np.stack([bars["minute"], bars["instrument"]]), axis=1, return_index=True)
-    return bars[newest]
-
-
-def land_recording(
-    folder: str | Path, lake: Lake, *, source: str = RECORDED_SOURCE, replace: bool = False
-) -> LakeDay:
-    """
-    Put a finished recording of live prices into the lake as a day.
-
-    Raises
-    ------
-    DataError
-        If its prices were played or made by a model, there is no bar, or the lake holds the day with other bars and
-        `replace` is False.
-    """
-    recording = read_recording(folder)
-    if recording.simulated:
-        raise DataError(
-            f"{folder} was recorded on simulated or replayed prices, which never count as a market's; use the day "
-            "it was played from, see workbench data list"
-        )
-    bars = read_bars(folder)
-    if not bars.size:
-        raise DataError(f"{folder} holds no bar, so there is no day to land")
-    listed = recording.instruments
-    frame = pl.DataFrame(
-        {
-            "symbol": [each.symbol for each in listed],
-            "expiry": [each.expiry for each in listed],
-            "strike": [each.strike for each in listed],
-            "option_type": [each.option_type for each in listed],
-        },
-        schema={"symbol": pl.String, "expiry": pl.Date, "strike": pl.Int32, "option_type": pl.String},
-    )[bars["instrument"].tolist()]
-    columns = ("minute", "open", "high", "low", "close", "volume")
-    return lake.write_day(
-        frame.with_columns(**{name: pl.Series(bars[name]) for name in columns}),
-        underlying=recording.underlying,
-        date=recording.date,
-        source=source,
-        simulated=False,
-        importer="live recorder",
-        replace=replace,
-    )
-
-
 def _begin(folder: Path, recording: Recording) -> None:
     """Write the header; a restart may add instruments at the end, so that numbers keep their meaning."""
-    if (folder / _HEADER).exists():
+    if (folder / HEADER).exists():
         held = read_recording(folder)
         fits = recording.instruments[: len(held.instruments)] == held.instruments
         told = (held.underlying, held.date, held.simulated)
@@ -310,28 +182,13 @@ def _begin(folder: Path, recording: Recording) -> None:
                 f"{folder} holds a recording of {told[0]} {told[1]} with {len(held.instruments)} instruments that "
                 "this one does not continue; record into another folder"
             )
-    text = json.dumps({"layout": _LAYOUT, **asdict(recording)}, default=dt.date.isoformat, indent=1)
-    write_atomic(folder / _HEADER, text.encode())
-
-
-def _parts(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"{name}-*.parquet"))
+    text = json.dumps({"layout": LAYOUT, **asdict(recording)}, default=dt.date.isoformat, indent=1)
+    write_atomic(folder / HEADER, text.encode())
 
 
 def _last_part(folder: Path, name: str) -> int:
-    parts = _parts(folder, name)
-    return int(parts[-1].stem.rpartition("-")[2]) if parts else 0
-
-
-def _read(folder: Path, name: str) -> Records:
-    read_recording(folder)
-    dtype = _DTYPES[name]
-    parts = _parts(folder, name)
-    frame = pl.concat([pl.read_parquet(part) for part in parts]) if parts else pl.DataFrame()
-    rows = np.zeros(frame.height, dtype)
-    for column in (dtype.names or ()) if parts else ():
-        rows[column] = frame[column].to_numpy()
-    return rows
+    files = parts(folder, name)
+    return int(files[-1].stem.rpartition("-")[2]) if files else 0
 
 
 def _encoded(frame: pl.DataFrame) -> bytes:

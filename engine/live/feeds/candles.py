@@ -9,7 +9,7 @@ import datetime as dt
 import ipaddress
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,12 +21,13 @@ from engine.history.bars import BarBuilder
 from engine.live.brokers.base import BrokerUnknown
 from engine.live.brokers.kite_answers import ticks
 from engine.live.brokers.kite_outcomes import outcome_of
-from engine.live.feeds.replay import open_script
-from engine.live.feeds.script import Script
 from engine.live.spec import SessionSpec
 from engine.market.clock import minute_of, minute_start, to_ns
 from engine.market.prices import TICKS_PER_RUPEE
 from engine.market.sessions import session_minutes
+
+if TYPE_CHECKING:
+    from engine.live.feeds.script import Script
 
 CANDLE = np.dtype(
     [
@@ -130,7 +131,7 @@ class KiteCandles:
 class ReplayCandles:
     """Candles of the day that a replay plays."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: "Script") -> None:
         self._script = script
         self._bars: Records | None = None
 
@@ -170,6 +171,8 @@ def open_candles(spec: SessionSpec, api_key: str = "", access_token: str = "") -
         Of today's login; a replay needs none.
     """
     if spec.feed == "replay":
+        from engine.live.feeds.replay import open_script  # with the lake: only a replay has need of it
+
         return ReplayCandles(open_script(spec))
     root = spec.broker_root or spec.feed_options.get("rest_url")
     return KiteCandles(api_key, access_token, root=None if root is None else str(root))
@@ -184,7 +187,7 @@ def is_loopback(root: str) -> bool:
         return host == "localhost"
 
 
-def _bars_of(script: Script, date: dt.date) -> Records:
+def _bars_of(script: "Script", date: dt.date) -> Records:
     builder = BarBuilder(to_ns(minute_start(date, 0)), session_minutes(date), len(script.symbols))
     for moment in script.moments():
         builder.push(moment.ticks)

@@ -17,7 +17,7 @@ from engine.errors import DataError
 from engine.execution.bar_path import MOMENT_MS, MOMENTS, PATHS, moment_prices
 from engine.history.bars import GRACE_NS, TICK
 from engine.history.day import DayBars
-from engine.live.day.recorder import read_recording, read_ticks
+from engine.live.day.recording import read_recording, read_ticks
 from engine.market.clock import NS_PER_MINUTE, minute_start, to_ns
 from engine.market.prices import PAISE_PER_TICK
 from engine.market.sessions import session_minutes
