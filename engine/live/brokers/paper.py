@@ -4,6 +4,10 @@ Whoever hears the prices hands them in (`on_ticks`, `on_quotes`, `on_index`, `on
 practice exchange and the backtest (`paper_exchange`). The account lives in a file (`paper_book`), so it survives
 whoever runs it. Synchronous inside: a request has had its effect, or is on its way, when its await ends.
 
+The feeds of this package tell trades and no bid or ask, so a session's paper orders fill against trades. Quotes and
+circuit limits are for a caller that has them; up to now only the broker's contract tests have: they make the partial
+fills and the rejections with them that trades alone never bring.
+
 What it leaves out: other traders' queues and the effect of our own orders on prices; the broker's own square-off of
 MIS positions before the close; charges (`engine.market.charges` counts them for every mode alike). The margin is the
 approximation of `engine.execution.margins`.

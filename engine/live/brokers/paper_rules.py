@@ -25,7 +25,8 @@ class PaperRules:
     latency_ms : int
         Until a request takes effect.
     match : "moves" or "quotes"
-        Against the last trades with slippage, or against bid and ask as far as they are told, without slippage.
+        Against the last trades with slippage, or against bid and ask as far as they are told, without slippage. No
+        feed of this package tells them, so a session's account is always at "moves".
     moments : bool
         Ticks are the four moments of bars (a played day): fills equal the backtest's. False: ticks are trades.
     slip_ticks, slip_basis_points : int
