@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from live_session_kit import DATE, Session, wait_for
+from small_disk import told_on_small_disk
 
 from engine.errors import ParamsError
 from engine.live.brokers.making import make_kite
@@ -251,6 +252,16 @@ def test_a_practice_session_never_reaches_kite_itself(tmp_path, monkeypatch, roo
     spec = make_spec(load_session_params("practice"), date=DATE, data_folder=tmp_path, broker_root=root)
     with pytest.raises(LiveGateError, match="Kite itself"):
         make_kite(spec, SystemClock())
+
+
+def test_a_start_on_a_full_disk_is_refused_in_one_line_and_breaks_nothing(tmp_path):
+    for (kind, text), untouched in told_on_small_disk(tmp_path, "starting"):
+        assert kind == "StartError"
+        assert "has no room of 16 MiB" in text
+        assert "free space" in text
+        assert "workbench live kill" in text
+        assert "\n" not in text
+        assert untouched
 
 
 def test_process_started_by_hand_meets_the_switch_as_well(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_disk import told_on_small_disk
 from store_facts import (
     assert_sound,
     exit_code_of,
@@ -33,17 +34,6 @@ from engine.live.log.store_errors import EventRefusedError, StoreError
 from engine.live.store import Store
 
 HERE = Path(__file__).resolve().parent
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "live" / "store.sqlite"
-
-
-@pytest.fixture
-def store(path):
-    with Store.open(path, "AB1234") as opened:
-        yield opened
 
 
 def full(store):
@@ -239,6 +229,19 @@ def test_a_database_that_turned_read_only_is_told(store):
     store.append_exit(e.LinkChanged(link="disk", name="x", status="down", detail=""))
     assert store.journalled == 1
     store._db.execute("PRAGMA query_only=OFF")
+
+
+def test_a_store_on_a_full_disk_says_so_and_opens_once_there_is_space(tmp_path):
+    told = told_on_small_disk(tmp_path, "opening")
+    assert told[0][1] is not None
+    assert told[-1][1] is None
+    for left, said, latch, problems in told:
+        if said is not None:
+            failure, text = said
+            assert failure == "full", (left, text)
+            assert "free" in text
+            assert "\n" not in text
+        assert (latch, problems) == ("ACTIVE", []), left
 
 
 def start_without_rights(folder):

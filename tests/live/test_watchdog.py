@@ -8,6 +8,7 @@ import time
 
 import pytest
 from live_session_kit import Session, wait_for
+from small_disk import told_on_small_disk
 
 from engine.execution.matching import BUY
 from engine.execution.risk import Limits
@@ -221,7 +222,8 @@ def test_what_a_person_has_bought_back_is_not_bought_again(account):
     assert sum(1 for trade in exchange.exchange.trades if trade.order.side == BUY) == 1
 
 
-def test_full_disk_closes_from_a_copy_of_the_log(account, monkeypatch):
+def test_full_disk_closes_from_a_copy_of_the_log(account, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     told = []
     real = Store.open.__func__
 
@@ -237,6 +239,12 @@ def test_full_disk_closes_from_a_copy_of_the_log(account, monkeypatch):
     assert done.flat
     assert at_exchange(account) == (0, 0)
     assert any("a copy takes its place" in text for text in told)
+
+
+def test_a_disk_that_is_really_full_keeps_nobody_from_closing(account, tmp_path):
+    told = told_on_small_disk(tmp_path, "closing", str(account.path))
+    assert told["flat"], told
+    assert at_exchange(account) == (0, 0)
 
 
 def test_broker_that_does_not_answer_leads_to_no_order_and_no_claim(account):

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,9 @@ UNSETTLED = frozenset(
     {"", "starting", "login_needed"}
 )  # a runner's first words, before it has asked the broker
 SETTLE_S = 5.0
+ROOM_BYTES = (
+    16 << 20
+)  # log, write-ahead log, fallback journal and the processes' own logs of a day's first hours
 LINGER = Path("/var/lib/systemd/linger")
 
 _ORPHAN = (
@@ -115,13 +119,19 @@ def start_session(
     LiveGateError
         If a LIVE session lacks something.
     StartError
-        If the account runs another session, or the runner did not come up; then with its last words.
+        If the account runs another session, the disk has no room, or the runner did not come up; then with its
+        last words.
     """
     spec = spec.model_copy(update={"data_folder": spec.data_folder.resolve()})
     check_gate(spec, confirmation, os.environ)
     deadline = time.monotonic() + wait_s
     places = spec.places
-    places.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        places.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"{places.folder} cannot be made ({error.strerror}); choose another data folder"
+        ) from error
     lock = _turn(places.folder / "start.lock", deadline)
     try:
         known = commands or session_commands(places.spec)
@@ -137,6 +147,7 @@ def start_session(
             raise StartError(
                 f"{places.kill_flag} is still there from a kill; look at the account, then `workbench live reset --reason ...`"
             )
+        _refuse_full_disk(places.folder)
         spec.write()
         began = time.monotonic()
         _detach(known[SUPERVISOR], places.logs)
@@ -204,6 +215,25 @@ def _refuse_other_holder(spec: SessionSpec) -> None:
             f"account {spec.account} is held by another process: {error}; wait for its end, or stop it"
         ) from error
     lock.release()
+
+
+def _refuse_full_disk(folder: Path) -> None:
+    """
+    Refuse to start where the log could not be kept; nothing is left behind.
+
+    Raises
+    ------
+    StartError
+        Naming the folder, and what still works there.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+    except OSError as error:
+        raise StartError(
+            f"{folder} has no room of {ROOM_BYTES >> 20} MiB for the log ({error.strerror}); free space, then start again "
+            "(what is open can be closed without it: workbench live kill)"
+        ) from error
 
 
 # ---- out of reach ----

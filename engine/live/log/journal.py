@@ -51,7 +51,7 @@ class Journal:
             os.posix_fallocate(self._handle, 0, RESERVE)
             os.fsync(self._handle)
         except OSError as error:
-            raise _failed(path, error) from error
+            raise _failed(path, error, "reserved", "free disk space, then start again") from error
         self.lines, self._end = self._read()
 
     def append(self, lines: list[Line]) -> None:
@@ -118,11 +118,13 @@ def _write_all(handle: int, content: bytes, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def _failed(path: Path, error: OSError) -> StoreError:
+def _failed(
+    path: Path, error: OSError, what: str = "written", remedy: str = "flatten at the broker by hand"
+) -> StoreError:
     failure: Failure = "full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "io"
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         failure = "read_only"
     return StoreError(
-        f"{path}: the fallback journal cannot be written ({error.strerror}); flatten at the broker by hand",
+        f"{path}: the fallback journal cannot be {what} ({error.strerror}); {remedy}",
         failure,
     )

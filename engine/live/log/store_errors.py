@@ -61,6 +61,8 @@ def failure_of(error: sqlite3.Error) -> Failure:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return "io"
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # the index of the write-ahead log has no room
+        return "full"
     return _FAILURES.get(code & 0xFF, "io")
 
 
