@@ -167,6 +167,8 @@ def test_before_it_trades_pause_and_resume_move_the_latch_and_flatten_is_refused
         assert (await desk.answered(desk.ask("reset", {"reason": "why"})))[0] == "refused"
         assert (await desk.answered(desk.ask("resume")))[0] == "done"
         assert desk.latch == "ACTIVE"
+        desk.store.set_latch("HALTED", "by hand", "test")
+        assert "workbench live reset --reason" in (await desk.answered(desk.ask("resume")))[1]
 
     desk.run(act)
 

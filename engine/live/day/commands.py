@@ -162,7 +162,7 @@ class Commands:
         if verb == "resume" and latch != "REDUCING":
             if latch == "ACTIVE":
                 return ("refused", "the session is not paused")
-            return ("refused", f"latch is {latch}; reset it with a reason once everything is flat")
+            return ("refused", f"latch is {latch}; once everything is flat: workbench live reset --reason ...")
         if verb == "resume" and trader is not None and trader.state.day_latch:
             return ("refused", "a day limit was reached: no entries any more today")
         if verb == "pause" and latch != "ACTIVE":
