@@ -20,17 +20,6 @@ from engine.live.store import Store
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "live" / "store.sqlite"
-
-
-@pytest.fixture
-def store(path):
-    with Store.open(path, "AB1234") as opened:
-        yield opened
-
-
 # ---- what is written ----
 
 

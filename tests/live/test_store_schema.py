@@ -12,17 +12,6 @@ from engine.live.log.store_errors import StoreError
 from engine.live.store import Store
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "live" / "store.sqlite"
-
-
-@pytest.fixture
-def store(path):
-    with Store.open(path, "AB1234") as opened:
-        yield opened
-
-
 def test_an_older_file_is_copied_and_migrated(path):
     with Store.open(path, "A") as store:
         store.append(session(), *short())
