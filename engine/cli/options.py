@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -11,6 +12,24 @@ from engine.errors import DataError, ParamsError
 if TYPE_CHECKING:
     from engine.history.lake import Lake
     from engine.params import SwingBreakParams
+
+
+def parse_address(text: str | None) -> str | None:
+    """
+    The address of a server, as `practice serve` prints it; None where none is given.
+
+    Raises
+    ------
+    ParamsError
+        If it names no protocol or no server.
+    """
+    if text is None:
+        return None
+    told = urlsplit(text)
+    if told.scheme not in {"http", "https"} or not told.hostname:
+        raise ParamsError(f"{text!r} is no address of a practice exchange; write it as http://127.0.0.1:8100")
+    return text.rstrip("/")
+
 
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Data folder of the lake.", show_default="data/")
@@ -36,7 +55,13 @@ SessionName = Annotated[
     str, typer.Option("--session", help="A name in params/sessions/ or a YAML file: paper, practice.")
 ]
 Root = Annotated[
-    str | None, typer.Option("--root", envvar="KITE_ROOT", help="Address of a practice exchange.")
+    str | None,
+    typer.Option(
+        "--root",
+        envvar="KITE_ROOT",
+        help="Address of a practice exchange.",
+        callback=parse_address,
+    ),
 ]
 UserId = Annotated[
     str | None, typer.Option("--account", help="User id, for mode live.", show_default="that of the login")

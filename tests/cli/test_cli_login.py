@@ -10,7 +10,8 @@ import urllib.parse
 
 import pytest
 import requests
-from practice_for_cli import DATE, PROJECT, command, environ, played_day, serving, workbench
+from practice_for_cli import PROJECT, command, environ, played_day, serving, workbench
+from simulated_day import DATE
 
 from engine.cli import login
 from engine.cli.login import LoginError, _token_in
@@ -229,3 +230,12 @@ def test_nobody_at_the_practice_exchange_is_told(tmp_path):
 def test_address_without_one_good_token_is_refused(told):
     with pytest.raises(LoginError):
         _token_in(told)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8100", "localhost", "http://", "ftp://127.0.0.1"])
+def test_what_is_no_address_is_refused_with_one_that_is(address):
+    for words in (["login", "kite"], ["live", "start"], ["check"]):
+        refused = workbench(*words, "--root", address)
+        assert refused.returncode == 2
+        assert "write it as http://127.0.0.1:8100" in refused.stderr
+        assert refused.stderr.count("\n") == 1
