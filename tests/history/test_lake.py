@@ -340,9 +340,8 @@ def test_check_finds_changed_missing_and_orphaned_bars(lake):
     assert lake.load(gone).valid.all()
 
 
-@pytest.mark.parametrize("renames", [0, 1, 2])
-def test_a_crash_at_any_rename_leaves_the_old_day_or_a_reported_one(lake, monkeypatch, renames):
-    old = write(lake)
+def crash_while_replacing(lake, monkeypatch, renames):
+    """Land other bars for the day that is held, and die after so many files have got their names."""
     done = 0
     real = Path.replace
 
@@ -357,6 +356,12 @@ def test_a_crash_at_any_rename_leaves_the_old_day_or_a_reported_one(lake, monkey
         patched.setattr(Path, "replace", crash_after)
         with pytest.raises(KeyboardInterrupt):
             write(lake, bars(base=3000), replace=True)
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_crash_at_any_rename_leaves_the_old_day_or_a_reported_one(lake, monkeypatch, renames):
+    old = write(lake)
+    crash_while_replacing(lake, monkeypatch, renames)
     if renames < 2:
         assert lake.load(old).open[0, 0] == 2000
     else:
@@ -371,20 +376,7 @@ def test_a_crash_at_any_rename_leaves_the_old_day_or_a_reported_one(lake, monkey
 @pytest.mark.parametrize("renames", [0, 1, 2])
 def test_the_next_import_clears_up_whichever_bars_it_brings(lake, monkeypatch, renames):
     write(lake)
-    done = 0
-    real = Path.replace
-
-    def crash_after(self: Path, target: Path) -> Path:
-        nonlocal done
-        if done == renames:
-            raise KeyboardInterrupt
-        done += 1
-        return real(self, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", crash_after)
-        with pytest.raises(KeyboardInterrupt):
-            write(lake, bars(base=3000), replace=True)
+    crash_while_replacing(lake, monkeypatch, renames)
     landed = 3000 if renames == 2 else 2000
     day = write(lake, bars(base=landed))
     assert lake.load(day).open[0, 0] == landed
