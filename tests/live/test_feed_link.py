@@ -25,8 +25,8 @@ class QuietFeed:
         self.asked = []
         self.answered = []
 
-    async def run(self, out):
-        raise NotImplementedError
+    async def run(self, _out):
+        await asyncio.Event().wait()
 
     def wanted(self, subscription):
         self.asked.append([each.symbol for each in subscription.instruments])

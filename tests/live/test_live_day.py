@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from machine_clocks import Machine
 from store_facts import DATE, intent, session, short, update
 
 from engine.errors import DataError
@@ -89,21 +90,6 @@ def test_a_position_that_the_broker_still_holds_ends_the_start(store):
 # ---- a day by the wall clock ----
 
 
-class Machine:
-    def __init__(self):
-        self.counted, self.wall = 1000 * NS, OPEN_NS
-
-    def monotonic_ns(self):
-        return self.counted
-
-    def wall_ns(self):
-        return self.wall
-
-    def passes(self, seconds):
-        self.counted += round(seconds * NS)
-        self.wall += round(seconds * NS)
-
-
 class Link:
     """A line whose condition is set by hand."""
 
@@ -140,7 +126,7 @@ class Day:
     """What the duties of a day ask of it."""
 
     def __init__(self, folder, clock=None):
-        self.clock = clock or Machine()
+        self.clock = clock or Machine(OPEN_NS)
         self.paced = False
         self.rate = 0.0
         self.stopping = False
@@ -347,6 +333,9 @@ class EmptyBroker:
 
     def __init__(self, held=()):
         self.held = held
+
+    async def connect(self):
+        return "practice"
 
     async def positions(self):
         return [SimpleNamespace(symbol=symbol, quantity=-65) for symbol in self.held]

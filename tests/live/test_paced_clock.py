@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from machine_clocks import Machine
 
 from engine.live.clocks import PacedClock
 from engine.live.day.day_time import DayTime
@@ -83,26 +84,9 @@ def test_a_wait_ends_as_soon_as_the_day_has_passed_it():
     asyncio.run(wait())
 
 
-class Machine:
-    """Both clocks of a machine, moved by hand."""
-
-    def __init__(self):
-        self.counted, self.wall = 100 * NS, START
-
-    def monotonic_ns(self):
-        return self.counted
-
-    def wall_ns(self):
-        return self.wall
-
-    def passes(self, seconds):
-        self.counted += round(seconds * NS)
-        self.wall += round(seconds * NS)
-
-
 @pytest.fixture
 def machine():
-    return Machine()
+    return Machine(START)
 
 
 def test_time_passes_and_small_steps_are_followed(machine):

@@ -1,4 +1,4 @@
-"""The opening of a live day: the price at which it opened, and the contracts that are watched because of it.
+"""The opening of a live day: its opening price, the contracts watched because of it, the broker's first answer.
 
 The feed and the broker are waited for as long as it takes; nothing is traded before.
 """
@@ -15,6 +15,7 @@ from engine.market.prices import TICKS_PER_RUPEE
 
 if TYPE_CHECKING:
     from engine.live.day.live_day import LiveDay
+    from engine.live.gateway import Gateway
 
 BEFORE_NS = 300_000_000_000
 """The index's value from so long before the open is the opening price: the pre-open session has settled it."""
@@ -59,3 +60,23 @@ async def opening_price(day: "LiveDay") -> Decimal | None:
             day.notice("warning", "the played day has no index: every listed strike is watched")
             return None
         await day.link.wait_news()
+
+
+async def broker_answers(day: "LiveDay", gateway: "Gateway") -> None:
+    """Wait until the broker's books can be read: unknown is not flat, and a new start would know no more."""
+    told = ""
+    while True:
+        try:
+            await gateway.wire.look()
+        except BrokerError as error:
+            if str(error) != told:
+                told = str(error)
+                auth = isinstance(error, BrokerAuth)
+                day.tell_link("broker", day.spec.broker, "token_expired" if auth else "down", told)
+            with suppress(WorkbenchError):
+                await day.renew_login()
+            await asyncio.sleep(RETRY_S)
+        else:
+            if told:
+                day.tell_link("broker", day.spec.broker, "up", "answers again")
+            return

@@ -19,17 +19,18 @@ import numpy.typing as npt
 from engine.errors import WorkbenchError
 from engine.execution.risk import limits_for
 from engine.history.bars import GRACE_NS
-from engine.live.brokers.base import Broker, BrokerAuth, BrokerError
+from engine.live.brokers.base import Broker
 from engine.live.clocks import Clock, PacedClock
 from engine.live.control.dead_man import close_everything
 from engine.live.day.backfill import Backfill
 from engine.live.day.bar_log import BarLog
 from engine.live.day.day_contracts import DayContracts, plan_of
-from engine.live.day.day_opening import contracts_at_open
+from engine.live.day.day_gap import fill_gap, from_open
+from engine.live.day.day_opening import broker_answers, contracts_at_open
 from engine.live.day.day_status import DayStatus
 from engine.live.day.day_watch import DayWatch
 from engine.live.day.feed_link import FeedLink
-from engine.live.day.minute_closing import AGAIN_NS, MinuteClosing
+from engine.live.day.minute_closing import MinuteClosing
 from engine.live.day.minutes import Minutes
 from engine.live.day.old_days import settle_earlier_days
 from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
@@ -41,7 +42,7 @@ from engine.live.gateway import Gateway
 from engine.live.log.events import LinkChanged, Noticed, SessionEnded, SessionStarted
 from engine.live.log.money import billed_charges
 from engine.live.log.store_errors import StoreError
-from engine.live.orders.prechecks import Rails, may_be_naked
+from engine.live.orders.prechecks import Rails
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
 from engine.live.trader import Trader
@@ -91,6 +92,8 @@ class LiveDay:
     first_clock : asyncio.Event
         A played day has told its time.
     stopping : bool
+    last_clock : ClockTick or None
+        What it told last.
         Prices are not followed any more.
     """
 
@@ -121,7 +124,7 @@ class LiveDay:
         self._waiting: deque[tuple[Message, bool]] = (
             deque()
         )  # until the trader is there; and whether repeated
-        self._last_clock: ClockTick | None = None
+        self.last_clock: ClockTick | None = None
         self.first_clock = asyncio.Event()
         self._books = asyncio.Lock()  # who asks the broker before the trader is there
         self._kept: DayContracts | None = None
@@ -136,7 +139,7 @@ class LiveDay:
     @property
     def rate(self) -> float:
         """How much faster than the market's own a played day flows; 0 where it stands between its moments."""
-        clock = self._last_clock
+        clock = self.last_clock
         return float(clock.speed) if clock is not None and not isinstance(clock.speed, str) else 0.0
 
     @property
@@ -173,9 +176,9 @@ class LiveDay:
             self.minutes_in_day,
             len(self.plan.symbols),
             self.bar_log,
-            from_open=self._from_open(now),
+            from_open=from_open(self, now),
         )
-        await self._fill_gap(now)
+        await fill_gap(self, now)
         self._begin_recording()
         async with self._books:
             await self._begin_trading()
@@ -198,7 +201,7 @@ class LiveDay:
 
     async def _begin_trading(self) -> None:
         gateway = Gateway(self.store, self.broker, self.clock, self._rails(), self._reference)
-        await self._broker_answers(gateway)
+        await broker_answers(self, gateway)
         await settle_earlier_days(self.store, self.broker, self.spec.date, self.notice)
         self._log_start()
         self.trader = Trader(self.plan, self.store, gateway, self.clock, alert=self.notice)
@@ -215,25 +218,6 @@ class LiveDay:
             await asyncio.sleep(RETRY_S)
             compared = await self.trader.reconcile()
         self.status.compared(compared)
-
-    async def _broker_answers(self, gateway: Gateway) -> None:
-        """Wait until the broker's books can be read: unknown is not flat, and a new start would know no more."""
-        told = ""
-        while True:
-            try:
-                await gateway.wire.look()
-            except BrokerError as error:
-                if str(error) != told:
-                    told = str(error)
-                    auth = isinstance(error, BrokerAuth)
-                    self.tell_link("broker", self.spec.broker, "token_expired" if auth else "down", told)
-                with suppress(WorkbenchError):
-                    await self.renew_login()
-                await asyncio.sleep(RETRY_S)
-            else:
-                if told:
-                    self.tell_link("broker", self.spec.broker, "up", "answers again")
-                return
 
     async def close_early(self, reason: str, who: str) -> bool:
         """
@@ -267,49 +251,6 @@ class LiveDay:
         wanted = [(n, c.symbol, c.token) for n, c in enumerate(day.contracts)]
         self.link.want(wanted)
         return wanted
-
-    def _from_open(self, now: int) -> bool:
-        if not self.paced:
-            return now < self.open_ns
-        clock = self._last_clock
-        return clock is not None and (clock.minute, clock.moment) == (0, 0)
-
-    async def _fill_gap(self, now: int) -> None:
-        """Minutes that closed while nobody watched, and the one in progress if its beginning was missed."""
-        if self.minutes.closed < 0 and self._from_open(now):
-            return
-        past, clock = self.link.past_from_ns, self._last_clock
-        missing = self.minutes.due(now, grace_ns=0)
-        if missing and clock is not None and clock.closes and clock.minute == missing[-1]:
-            begun = self.open_ns + missing[-1] * MINUTE_NS
-            if past is not None and 0 < past <= begun:  # told again, and its end is still to be answered
-                missing = missing[:-1]
-        if missing:
-            urgent = not self.paced and may_be_naked(
-                self.store.state
-            )  # stops first: the minutes wait for theirs
-            bars = None if urgent else await self._missing_bars(missing[0], missing[-1])
-            if bars is not None:
-                for minute in missing:
-                    self.minutes.fill(minute, bars[bars["minute"] == minute])
-            now = self.clock.wall_ns()
-        self.minutes.resume()
-        begun = self.open_ns + (self.minutes.closed + 1) * MINUTE_NS
-        if now > begun and (past is None or not 0 < past <= begun):
-            self.minutes.lost(begun, now)
-
-    async def _missing_bars(self, first: int, last: int) -> Records | None:
-        """Candles of some minutes; None if none come: then the minutes wait for them, and nothing is decided."""
-        began = self.clock.monotonic_ns()
-        while True:
-            try:
-                return await self.backfill.bars(self.day.contracts, first, last)
-            except BrokerError as error:
-                if self.clock.monotonic_ns() - began > AGAIN_NS:
-                    self.notice("error", f"no candles of minutes {first} to {last} yet ({error})")
-                    return None
-                await self.backfill.close()  # its login may be old
-                await asyncio.sleep(RETRY_S)
 
     def _begin_recording(self) -> None:
         instruments = tuple(
@@ -399,12 +340,12 @@ class LiveDay:
     def _told_time(self, tick: ClockTick) -> None:
         if isinstance(self.clock, PacedClock):
             self.clock.told(tick.ns, tick.speed if isinstance(tick.speed, float | int) else 0.0)
-        before = self._last_clock
+        before = self.last_clock
         if before is not None and tick.seq > before.seq + 1 and self.has_trader:
             self.minutes.lost(before.ns, tick.ns)
             self.notice("warning", f"{tick.seq - before.seq - 1} moments of the played day were not heard")
         if before is None or tick.seq > before.seq:
-            self._last_clock = tick
+            self.last_clock = tick
             self.first_clock.set()
 
     async def _clock_tick(self, tick: ClockTick) -> None:
