@@ -33,7 +33,8 @@ from engine.live.day.feed_link import FeedLink
 from engine.live.day.minute_closing import MinuteClosing
 from engine.live.day.minutes import Minutes
 from engine.live.day.old_days import settle_earlier_days
-from engine.live.day.recorder import Instrument, Recorder, Recording, recording_folder
+from engine.live.day.recorder import Recorder
+from engine.live.day.recording import Instrument, Recording, recording_folder
 from engine.live.day.warming import warm
 from engine.live.decisions.session_inputs import Timer
 from engine.live.decisions.session_state import MINUTE_NS, Plan
