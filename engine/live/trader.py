@@ -9,12 +9,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.live.brokers.base import BrokerAuth, BrokerError, OrderReport
-from engine.live.clocks import Clock, PacedClock
-from engine.live.decisions.session_inputs import BarsClosed, Command, Input, LatchKnown, Timer
+from engine.live.clocks import Clock, PacedClock, seconds
+from engine.live.decisions.session_inputs import (
+    BarsClosed,
+    Command,
+    Input,
+    LatchKnown,
+    OrderUpdate,
+    Quotes,
+    Timer,
+    Trade,
+)
 from engine.live.decisions.session_intents import Alert, Intent, Record
 from engine.live.decisions.session_restart import rebuild
 from engine.live.decisions.session_state import Plan, SessionState, new_state
@@ -30,6 +39,8 @@ from engine.live.session import step
 from engine.live.store import Store
 
 ASLEEP_S = 0.005
+AHEAD_S = 5.0
+"""A moment that lies further ahead of our clocks than this is no time: it would move the session's."""
 
 Alarm = Callable[[str, str], None]
 """Called with level (info, warning, error) and text."""
@@ -96,6 +107,8 @@ class Trader:
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._started = False
+        self._told_time = (0, 0)  # by the last Timer: ns UTC, and when by the counting clock
+        self._told_ahead = False
         store.listener = self._committed
         gateway.take_in = self._reconciler.adopt
 
@@ -138,7 +151,34 @@ class Trader:
         StoreError
             If the lease is lost.
         """
-        self._carry_out(step(self.state, event))
+        if isinstance(event, Timer):
+            self._told_time = (event.at_ns, self.clock.monotonic_ns())
+        self._carry_out(step(self.state, self._in_time(event)))
+
+    def _in_time(self, event: Input) -> Input:
+        """
+        The event, at our own time where its own lies far ahead of it.
+
+        Ahead of the time told last and of the wall clock: one of them is right after a jump or a sleep (rule R7). On a
+        played day the feed is the time.
+        """
+        if isinstance(self.clock, PacedClock) or not isinstance(event, Quotes | OrderUpdate | Trade):
+            return event
+        told_ns, told_at = self._told_time
+        wall_ns = self.clock.wall_ns()
+        steady_ns = told_ns + self.clock.monotonic_ns() - told_at if told_ns else wall_ns
+        at_ns = event.time_ns if isinstance(event, Trade) else event.at_ns
+        ahead_ns = at_ns - max(steady_ns, wall_ns)
+        if ahead_ns <= seconds(AHEAD_S):
+            return event
+        if not self._told_ahead:
+            self._told_ahead = True
+            what = type(event).__name__.lower()
+            words = "such times are not believed; compare the machine's clock: workbench check"
+            self.alert("warning", f"{what} dated {ahead_ns / 1e9:.0f} s ahead of our clocks; {words}")
+        if isinstance(event, Trade):
+            return replace(event, time_ns=steady_ns)
+        return replace(event, at_ns=steady_ns)
 
     def tell_new(self) -> None:
         """Tell the session what the log has learnt since the last call."""
@@ -183,6 +223,31 @@ class Trader:
             await asyncio.wait(
                 waiting, timeout=ASLEEP_S if paced else None, return_when=asyncio.FIRST_COMPLETED
             )
+
+    async def settled_within(self, within_s: float) -> str:
+        """
+        Settle, but wait no longer than so many seconds of the machine.
+
+        Returns
+        -------
+        str
+            What has not come by then; "" when everything is settled.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.settle()
+                return ""
+        orders = self.store.state.orders.values()
+        missing = [
+            f"trades of {o.filled - o.booked} units of {o.leg} {o.tag}" for o in orders if o.filled > o.booked
+        ]
+        missing += [
+            f"the outcome of {o.leg} {o.tag} ({o.pending or o.state})"
+            for o in orders
+            if o.open and (o.pending or not o.order_id)
+        ]
+        missing += [f"the end of position {n}" for n in self.store.state.positions if self.exiting(n)]
+        return "; ".join(missing) or "an answer of the broker"
 
     def raise_failure(self) -> None:
         """

@@ -31,6 +31,7 @@ class StandInTrader:
         self.state = SimpleNamespace(day_latch=0, shorts={})
         self.clock = SimpleNamespace(monotonic_ns=lambda: 0)
         self.alerts = []
+        self.missing = []
 
     def alert(self, level, text):
         self.alerts.append((level, text))
@@ -44,8 +45,9 @@ class StandInTrader:
     def tell(self, event):
         self.told.append(event)
 
-    async def settle(self):
+    async def settled_within(self, _within_s):
         await asyncio.sleep(0)
+        return self.missing.pop(0) if self.missing else ""
 
     async def kill(self, reason, who, within_s):
         self.kills.append((reason, who, within_s))
@@ -326,6 +328,37 @@ def test_a_stop_that_leaves_takes_the_entries_away_and_leaves_the_latch_alone(de
         assert not trader.told[0].fresh
         assert not trader.kills
         assert desk.latch == "ACTIVE"
+
+    desk.run(act)
+
+
+def test_a_stop_does_not_wait_for_ever_and_tells_what_is_missing(desk):
+    async def act():
+        trader = desk.trades()
+        trader.missing = ["trades of 65 units of stop S1"]
+        await desk.answered(desk.ask("stop"))
+        await desk.until(lambda: desk.stopped == [0])
+        ((level, text),) = trader.alerts
+        assert (level, text.startswith("stopped without trades of 65 units of stop S1;")) == ("warning", True)
+
+    desk.run(act)
+
+
+def test_a_real_day_is_not_left_while_an_entry_may_fill_or_a_short_is_naked(desk):
+    async def act():
+        trader = desk.trades()
+        desk.commands._spec = desk.spec.model_copy(update={"simulated": False})
+        sold, stop = short()[:4], short()[4:]
+        for fact in (session(), *sold):
+            desk.store.append(fact)
+        desk.ask("stop")
+        await desk.until(lambda: trader.alerts)
+        assert "stop waits for" in trader.alerts[0][1]
+        assert "workbench live kill" in trader.alerts[0][1]
+        assert desk.stopped == []
+        for fact in stop:
+            desk.store.append(fact)
+        await desk.until(lambda: desk.stopped == [0])
 
     desk.run(act)
 

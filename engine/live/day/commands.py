@@ -15,7 +15,7 @@ from engine.live.day.day_status import DayStatus
 from engine.live.decisions.session_inputs import Command, FeedStatus, Verb
 from engine.live.log.reader import Command as Row
 from engine.live.log.store_errors import EventRefusedError, StoreError
-from engine.live.orders.prechecks import exposure
+from engine.live.orders.prechecks import exposure, may_be_naked
 from engine.live.spec import SessionSpec
 from engine.live.store import Store
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 AGAIN_S = 0.5
 FLATTEN_ONE_S = 60.0
+SETTLE_S = 15.0
 STOPPED = 0
 _Answer = tuple[Literal["done", "refused"], str]
 _NOT_YET: _Answer = ("refused", "the session does not trade yet (see its phase): ask again when it does")
@@ -273,8 +274,27 @@ class Commands:
             }:  # a stop is no KILL: nothing to be reset
                 self._store.set_latch(before, "stopped, everything closed", who, reset=True)
         elif self._trader is not None:
-            await self._trader.settle()
+            await self._leave(self._trader)
         asyncio.get_running_loop().call_later(POLL_S, self._stop, STOPPED)
+
+    async def _leave(self, trader: "Trader") -> None:
+        """
+        Wait for what is on its way, but not for ever.
+
+        A real day is not left while something may be short that no order protects, or an entry may still fill.
+        """
+        told = ""
+        while True:
+            missing = await trader.settled_within(SETTLE_S)
+            if self._spec.simulated or not may_be_naked(self._store.state):
+                break
+            if not told:
+                told = missing or "an entry that may fill, or a short without its whole stop"
+                words = "the session goes on until it is protected; to close everything: workbench live kill"
+                trader.alert("error", f"stop waits for {told}; {words}")
+            await asyncio.sleep(AGAIN_S)
+        if missing:
+            trader.alert("warning", f"stopped without {missing}; the next start takes in what came meanwhile")
 
     def _holds_anything(self) -> bool:
         """Whether the log holds something that may be open; without an intent nothing was ever sent."""
