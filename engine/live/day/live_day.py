@@ -92,9 +92,9 @@ class LiveDay:
         The session's last minute has closed.
     first_clock : asyncio.Event
         A played day has told its time.
-    stopping : bool
     last_clock : ClockTick or None
         What it told last.
+    stopping : bool
         Prices are not followed any more.
     """
 
