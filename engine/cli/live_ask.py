@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from engine.cli.live_account import NoSessionError, meant, processes
-from engine.cli.show import console, notes
+from engine.cli.show import console, notes, waiting
 from engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -124,4 +124,6 @@ def run_command(
         If nobody answers.
     """
     places = meant(account, data_folder)
-    say_answer(ask(places, verb, payload, FLATTEN_S if verb == "flatten" else ANSWER_S))
+    with waiting(f"{verb}: the runner is asked"):
+        command = ask(places, verb, payload, FLATTEN_S if verb == "flatten" else ANSWER_S)
+    say_answer(command)

@@ -1,5 +1,6 @@
 """`workbench live` with a session's own processes against the practice exchange: found, asked, killed by every door."""
 
+import io
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from simulated_day import day_to_play, simulated_lake
 
+from engine.cli import show
 from engine.cli.live_account import login_command
 from engine.cli.live_status import judge
 from engine.desk.live_reading import LiveReading
@@ -221,6 +224,17 @@ def test_a_login_is_asked_for_where_the_session_trades():
     assert login_command(spec) == "workbench login kite"
     spec.broker_root = "http://127.0.0.1:8100"
     assert login_command(spec) == "workbench login kite --root http://127.0.0.1:8100"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "seen"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_person_at_a_terminal_sees_a_sign_of_life_and_a_script_nothing(monkeypatch, terminal, quiet, seen):
+    written = io.StringIO()
+    monkeypatch.setattr(show, "notes", Console(file=written, force_terminal=terminal))
+    with show.waiting("stopping the session", quiet=quiet):
+        pass
+    assert ("stopping the session" in written.getvalue()) is seen
 
 
 def test_secret_as_a_parameter_is_refused(tmp_path):
