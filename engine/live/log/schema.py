@@ -119,7 +119,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     with translated(path):
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]  # moved into the file by SQLite itself, every 4 MB
+            # SQLite itself moves the write-ahead log into the file, every 4 MB
+            mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
             db.execute("PRAGMA synchronous=FULL")
             db.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error:
