@@ -163,7 +163,10 @@ class Commands:
         if verb == "resume" and latch != "REDUCING":
             if latch == "ACTIVE":
                 return ("refused", "the session is not paused")
-            return ("refused", f"latch is {latch}; once everything is flat: workbench live reset --reason ...")
+            return (
+                "refused",
+                f"latch is {latch}; once everything is flat: workbench live reset --reason ...",
+            )
         if verb == "resume" and trader is not None and trader.state.day_latch:
             return ("refused", "a day limit was reached: no entries any more today")
         if verb == "pause" and latch != "ACTIVE":
