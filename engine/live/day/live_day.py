@@ -331,12 +331,12 @@ class LiveDay:
             if self.paced:
                 self.trader.tell(Timer(quotes.at_ns))
             self.trader.tell(quotes)
+        self.status.decided(self.link.arrived_ns, ticks.shape[0])
         on_ticks = getattr(self.broker, "on_ticks", None)
         if on_ticks is not None:
             on_ticks(ticks, self.clock.wall_ns(), past=past)
         if not past and self._recorder is not None:
             self._recorder.ticks(ticks)
-        self.status.decided(self.link.arrived_ns, ticks.shape[0])
 
     def _told_time(self, tick: ClockTick) -> None:
         if isinstance(self.clock, PacedClock):
