@@ -6,6 +6,7 @@ what bid and ask offer is traded. Nothing is changed here: the practice exchange
 out.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from engine.execution.matching import (
@@ -116,3 +117,25 @@ def quote_price(order: Resting, price: int, quote: tuple[int, int], left: list[i
     fill, filled = quote_fill(order.side, order.limit, order.pending, bid, left[0], ask, left[1])
     left[0 if order.side == SELL else 1] -= filled
     return released, int(fill), int(filled)
+
+
+@dataclass
+class _Scratch:
+    """An order that stands nowhere."""
+
+    order_type: str
+    side: int = SELL
+    limit: int = 1
+    trigger: int = 1
+    triggered: bool = False
+    fresh: bool = True
+    is_stop: bool = True
+    pending: int = 1
+
+
+def warm() -> None:
+    """Compile what prices call; without it the first order of a process waits for seconds."""
+    step = Step(previous=1, price=1, jump=False, low=1, high=1)
+    for order_type in ("SL", "LIMIT"):
+        bar_price(_Scratch(order_type), step, 1, 1)
+        quote_price(_Scratch(order_type), 1, (1, 1), [1, 1])

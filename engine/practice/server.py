@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import uvicorn
 
 from engine.errors import WorkbenchError
+from engine.execution import resting
 from engine.practice.exchange import Exchange
 from engine.practice.faults import Fault, Faults
 from engine.practice.journal import Journal
@@ -130,6 +131,7 @@ class PracticeServer:
         WorkbenchError
             If the port is taken or the server does not come up.
         """
+        resting.warm()  # else the first order would wait for a compiler, and its sender give up
         # asyncio turns Nagle's delay off only for sockets that say they are TCP
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -21,6 +21,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from engine.execution import resting
 from engine.live.brokers.base import (
     BrokerRefused,
     BrokerUnknown,
@@ -104,6 +105,10 @@ class PaperBroker:
         self._broken = ""
 
     # --- what whoever hears the prices calls ----------------------------------------------------------------------
+
+    def warm(self) -> None:
+        """Compile what prices and orders call, before there are any; takes seconds on a new machine."""
+        resting.warm()
 
     def follow(self, contracts: Sequence[Contract]) -> None:
         """

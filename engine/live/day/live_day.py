@@ -168,6 +168,9 @@ class LiveDay:
             plan_of, self.day, self.spec.params
         )  # compiles: the heart beats on
         await asyncio.to_thread(warm, self.plan)
+        warm_broker = getattr(self.broker, "warm", None)
+        if warm_broker is not None:
+            await asyncio.to_thread(warm_broker)
         await self._subscribe()
         if self.paced:
             await self.first_clock.wait()

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.history.bars import BAR, GRACE_NS, BarBuilder, TickCounts
-from engine.history.price_step import BUCKET, BUCKET_NS, BUCKETS, LATEST, SIFTED, sift_ticks
 from engine.live.day.bar_log import BarLog
+from engine.live.day.last_prices import LastPrices
 from engine.live.decisions.session_inputs import Bar, BarsClosed, Quotes
 from engine.live.decisions.session_state import MINUTE_NS
 
@@ -38,8 +38,6 @@ class Minutes:
     ----------
     closed : int
         Last closed minute; -1 before the first.
-    newest_ns : int
-        The exchange's time of the newest tick, ns UTC; 0 before the first.
     """
 
     def __init__(
@@ -52,15 +50,10 @@ class Minutes:
         self._bars = _whole_minutes(log.read())
         self._bars = self._bars[self._bars["instrument"] < contracts]
         self.closed = int(self._bars["minute"].max(initial=-1))
-        self._latest = np.zeros(contracts, LATEST)
-        self._buckets = np.zeros((BUCKETS, contracts), BUCKET)
-        self._is_news = np.zeros(0, np.bool_)
-        self._sifted = np.zeros(1, SIFTED)
         self._unwritten = self._bars[:0]
         self._lost: set[int] = set()
         self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
-        self.newest_ns = 0
-        self._last_sane_ns = open_ns + minutes * MINUTE_NS + AFTER_CLOSE_NS
+        self._prices = LastPrices(contracts, open_ns, open_ns + minutes * MINUTE_NS + AFTER_CLOSE_NS)
         self._builder = self._new_builder(from_open=from_open and self.closed < 0)
 
     # ---- ticks ----
@@ -75,33 +68,16 @@ class Minutes:
             One for each minute that they belong to, ascending; late and worthless ones left out.
         """
         self._builder.push(ticks)
-        if self._is_news.shape[0] < ticks.shape[0]:
-            self._is_news = np.zeros(ticks.shape[0], np.bool_)
-        sift_ticks(
-            ticks, self._latest, self._buckets, self._is_news, self._sifted, self.open_ns, self._last_sane_ns
-        )
-        kept, newest_ns, first, last = self._sifted[0].item()
-        if not kept:
-            return ()
-        self.newest_ns = max(self.newest_ns, newest_ns)
-        if kept < ticks.shape[0]:
-            ticks = ticks[self._is_news[: ticks.shape[0]]]
-        if first == last:
-            return (Quotes(newest_ns, ticks),)
-        ns = np.where(ticks["exchange_ns"] > 0, ticks["exchange_ns"], ticks["receive_ns"])
-        minute = (ns - self.open_ns) // MINUTE_NS
-        return tuple(
-            Quotes(int(ns[minute == each].max()), ticks[minute == each]) for each in np.unique(minute)
-        )
+        return self._prices.push(ticks)
 
     def reference(self, contract: int, now_ns: int) -> int | None:
         """Mean price traded in the last 30 s, ticks; else the last price; None before the first."""
-        its = self._buckets[:, contract]
-        recent = its[its["number"] > now_ns // BUCKET_NS - BUCKETS]
-        count = int(recent["count"].sum())
-        if count:
-            return int(recent["sum"].sum()) // count
-        return int(self._latest["price"][contract]) or None
+        return self._prices.reference(contract, now_ns)
+
+    @property
+    def newest_ns(self) -> int:
+        """The exchange's time of the newest tick, ns UTC; 0 before the first."""
+        return self._prices.newest_ns
 
     @property
     def counts(self) -> TickCounts:

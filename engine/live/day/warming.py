@@ -1,9 +1,11 @@
 """Compiling what a session calls, before it has to answer.
 
-On a machine that never ran it, the strategy's functions take tens of seconds to compile. A runner that did so at its
-first closed bar would give no sign of life meanwhile and be taken for dead.
+On a machine that never ran it, these functions take tens of seconds to compile. A runner that did so in its loop, at
+its first tick or closed bar, would give no sign of life meanwhile and be taken for dead.
 """
 
+from engine.history.bars import BarBuilder
+from engine.live.day.last_prices import LastPrices
 from engine.live.decisions.session_inputs import (
     Bar,
     BarsClosed,
@@ -20,19 +22,24 @@ from engine.strategy.candidates import drop
 
 def warm(plan: Plan) -> None:
     """
-    Play two minutes and a fill of a day that leaves no trace; every function a session calls is compiled then.
+    Play two minutes and a fill of a day that leaves no trace; every function a live day calls is compiled then.
 
     Parameters
     ----------
     plan : Plan
         Of the session to come, with at least one contract.
     """
+    quotes = Quotes.of(plan.open_ns, ((0, 2000),))
+    builder = BarBuilder(plan.open_ns, 1, 1)
+    builder.push(quotes.ticks)
+    builder.close_all()
+    LastPrices(1, plan.open_ns, plan.open_ns + MINUTE_NS).push(quotes.ticks)
     state = new_state(plan)
     bar = Bar(contract=0, open=2000, high=2010, low=1990, close=2000, volume=plan.rules.lot_size)
     kind = 0 if plan.is_call[0] else 1
     units, at_ns = plan.rules.lot_size, plan.open_ns + MINUTE_NS
     for event in (
-        Quotes.of(plan.open_ns, ((0, 2000),)),
+        quotes,
         Timer(plan.open_ns),
         BarsClosed(0, (bar,)),
         EntryKnown(position=1, kind=kind, contract=0, conf_minute=0, swing_index=0, trigger=1990, limit=1930, lots=1,
