@@ -29,6 +29,7 @@ SIFTED = np.dtype(
         ("newest_ns", np.int64),  # of these
         ("first_minute", np.int64),  # of the session, of these
         ("last_minute", np.int64),
+        ("ahead", np.int64),  # of all: those whose time of the exchange was taken away
     ]
 )
 
@@ -41,15 +42,17 @@ def sift_ticks(
     keep: npt.NDArray[np.bool_],
     sifted: Records,
     open_ns: int,
-    last_sane_ns: int,
+    latest_ns: int,
 ) -> None:
     """
-    Note the prices of ticks that are news: with a price, not older than the newest of their contract, of a sane time.
+    Note the prices of ticks that are news: with a price, not older than the newest of their contract.
+
+    A time of the exchange that cannot be yet is taken away from its tick, so that everybody goes by the time of receipt.
 
     Parameters
     ----------
     ticks : TICK[n], in the order they came
-        Of instruments 0 .. C - 1.
+        Those of instruments other than 0 .. C - 1 are no news; `exchange_ns` may be changed to 0.
     latest : LATEST[C]
         Changed.
     buckets : BUCKET[BUCKETS, C]
@@ -60,20 +63,27 @@ def sift_ticks(
         Takes what they are in sum.
     open_ns : int
         Of the session, UTC.
-    last_sane_ns : int
-        A time from here on is none.
+    latest_ns : int
+        A time after this one is none, UTC.
     """
     told = sifted[0]
     told["kept"] = 0
     told["newest_ns"] = 0
+    told["ahead"] = 0
     for number in range(ticks.shape[0]):
         tick = ticks[number]
         contract, price = tick["instrument"], tick["price"]
+        if tick["exchange_ns"] > latest_ns:
+            tick["exchange_ns"] = 0
+            told["ahead"] += 1
         ns = tick["exchange_ns"] if tick["exchange_ns"] > 0 else tick["receive_ns"]
-        its = latest[contract]
-        keep[number] = price > 0 and its["ns"] <= ns < last_sane_ns
-        if not keep[number]:
+        keep[number] = False
+        if price <= 0 or not 0 <= contract < latest.shape[0] or ns > latest_ns:
             continue
+        its = latest[contract]
+        if ns < its["ns"]:
+            continue
+        keep[number] = True
         its["ns"] = ns
         its["price"] = price
         minute = (ns - open_ns) // NS_PER_MINUTE

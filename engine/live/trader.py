@@ -155,27 +155,36 @@ class Trader:
             self._told_time = (event.at_ns, self.clock.monotonic_ns())
         self._carry_out(step(self.state, self._in_time(event)))
 
-    def _in_time(self, event: Input) -> Input:
+    @property
+    def latest_ns(self) -> int:
         """
-        The event, at our own time where its own lies far ahead of it.
+        The last moment that can be, ns UTC: a little ahead of our own clocks.
 
-        Ahead of the time told last and of the wall clock: one of them is right after a jump or a sleep (rule R7). On a
-        played day the feed is the time.
+        Of the time told last and of the wall clock: one of them is right after a jump or a sleep (rule R7).
         """
+        return max(self._steady_ns(), self.clock.wall_ns()) + seconds(AHEAD_S)
+
+    def _steady_ns(self) -> int:
+        """The time told last and what has passed since; the wall clock's before any was told."""
+        told_ns, told_at = self._told_time
+        return told_ns + self.clock.monotonic_ns() - told_at if told_ns else self.clock.wall_ns()
+
+    def _in_time(self, event: Input) -> Input:
+        """The event, at our own time where its own lies ahead of it; on a played day the feed is the time."""
         if isinstance(self.clock, PacedClock) or not isinstance(event, Quotes | OrderUpdate | Trade):
             return event
-        told_ns, told_at = self._told_time
-        wall_ns = self.clock.wall_ns()
-        steady_ns = told_ns + self.clock.monotonic_ns() - told_at if told_ns else wall_ns
         at_ns = event.time_ns if isinstance(event, Trade) else event.at_ns
-        ahead_ns = at_ns - max(steady_ns, wall_ns)
-        if ahead_ns <= seconds(AHEAD_S):
+        ahead_ns = at_ns - self.latest_ns
+        if ahead_ns <= 0:
             return event
+        steady_ns = self._steady_ns()
         if not self._told_ahead:
             self._told_ahead = True
             what = type(event).__name__.lower()
             words = "such times are not believed; compare the machine's clock: workbench check"
-            self.alert("warning", f"{what} dated {ahead_ns / 1e9:.0f} s ahead of our clocks; {words}")
+            self.alert(
+                "warning", f"{what} dated {ahead_ns / 1e9 + AHEAD_S:.0f} s ahead of our clocks; {words}"
+            )
         if isinstance(event, Trade):
             return replace(event, time_ns=steady_ns)
         return replace(event, at_ns=steady_ns)

@@ -81,10 +81,26 @@ def test_a_tick_from_a_time_that_cannot_be_tells_no_time_and_freezes_no_contract
     minutes.push(ticks((1, 0, 100, 10)))
     garbage = ticks((2, 0, 200, 20))
     garbage["exchange_ns"] = (2**32 - 1) * NS
+    (quotes,) = minutes.push(garbage)
+    assert (quotes.at_ns, prices(quotes)) == (at(2), [(0, 200)])
+    garbage["receive_ns"] = garbage["exchange_ns"] = (2**32 - 1) * NS
     assert minutes.push(garbage) == ()
-    assert minutes.newest_ns == at(1)
+    assert minutes.newest_ns == at(2)
     (quotes,) = minutes.push(ticks((3, 0, 101, 30)))
     assert (quotes.at_ns, prices(quotes)) == (at(3), [(0, 101)])
+
+
+def test_a_tick_dated_ahead_of_our_clocks_counts_by_its_receipt(make):
+    minutes = make()
+    minutes.push(ticks((1, 0, 100, 10)))
+    ahead = ticks((200, 0, 105, 20), (2, 1, 50, 5))
+    ahead["receive_ns"] = at(2)
+    (quotes,) = minutes.push(ahead, at(7))
+    assert (quotes.at_ns, prices(quotes)) == (at(2), [(0, 105), (1, 50)])
+    assert (minutes.newest_ns, minutes.ahead) == (at(2), 1)
+    (quotes,) = minutes.push(ticks((3, 0, 101, 30)), at(8))
+    assert prices(quotes) == [(0, 101)]
+    assert told(minutes.close(0)) == [(0, 100, 105, 100, 101, 30), (1, 50, 50, 50, 50, 5)]
 
 
 def test_minutes_are_due_a_grace_after_their_end_and_never_beyond_the_day(make):

@@ -54,6 +54,7 @@ class DayWatch:
         self.fresh = True
         self.detail = ""
         self._lost_ns = 0
+        self._told_ahead = False
         self._mending = asyncio.Lock()
         self._doubt = asyncio.Event()
 
@@ -158,6 +159,10 @@ class DayWatch:
         self._now, jumped = self._time.read(exchange_ns)
         if jumped:
             day.tell_link("clock", "wall clock", "jumped", f"by {jumped / 1e9:+.1f} s")
+        if day.minutes.ahead and not self._told_ahead:
+            self._told_ahead = True
+            words = "their time of receipt counts; compare the machine's clock: workbench check"
+            day.notice("warning", f"prices are dated ahead of our clocks: {words}")
         day.broker_time(self._now)
         day.trader.tell(Timer(self._now))
 

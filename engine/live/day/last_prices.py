@@ -22,27 +22,33 @@ class LastPrices:
     contracts : int
     open_ns : int
         Of the session, ns UTC.
-    last_sane_ns : int
-        A time from here on is none: taken for the time, it would stop this day's clock.
 
     Attributes
     ----------
     newest_ns : int
         The exchange's time of the newest tick, ns UTC; 0 before the first.
+    ahead : int
+        Ticks whose time could not be yet.
     """
 
-    def __init__(self, contracts: int, open_ns: int, last_sane_ns: int) -> None:
-        self.newest_ns = 0
+    def __init__(self, contracts: int, open_ns: int) -> None:
+        self.newest_ns = self.ahead = 0
         self._open_ns = open_ns
-        self._last_sane_ns = last_sane_ns
         self._latest = np.zeros(contracts, LATEST)
         self._buckets = np.zeros((BUCKETS, contracts), BUCKET)
         self._is_news = np.zeros(0, np.bool_)
         self._sifted = np.zeros(1, SIFTED)
 
-    def push(self, ticks: Records) -> tuple[Quotes, ...]:
+    def push(self, ticks: Records, latest_ns: int) -> tuple[Quotes, ...]:
         """
-        Take TICK[n] of known contracts in the order they came.
+        Take ticks in the order they came.
+
+        Parameters
+        ----------
+        ticks : TICK[n]
+            A time of the exchange after `latest_ns` is made 0 in it: unknown, the time of receipt counts.
+        latest_ns : int
+            A time after this one is none, UTC: taken for the time, it would move or stop this day's clock.
 
         Returns
         -------
@@ -51,10 +57,9 @@ class LastPrices:
         """
         if self._is_news.shape[0] < ticks.shape[0]:
             self._is_news = np.zeros(ticks.shape[0], np.bool_)
-        sift_ticks(
-            ticks, self._latest, self._buckets, self._is_news, self._sifted, self._open_ns, self._last_sane_ns
-        )
-        kept, newest_ns, first, last = self._sifted[0].item()
+        sift_ticks(ticks, self._latest, self._buckets, self._is_news, self._sifted, self._open_ns, latest_ns)
+        kept, newest_ns, first, last, ahead = self._sifted[0].item()
+        self.ahead += ahead
         if not kept:
             return ()
         self.newest_ns = max(self.newest_ns, newest_ns)

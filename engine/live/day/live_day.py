@@ -330,7 +330,8 @@ class LiveDay:
         self.trader.raise_failure()
 
     def _ticks(self, ticks: Records, *, past: bool) -> None:
-        for quotes in self.minutes.push(ticks):
+        latest_ns = None if self.paced else self.trader.latest_ns
+        for quotes in self.minutes.push(ticks, latest_ns):
             if self.paced:
                 self.trader.tell(Timer(quotes.at_ns))
             self.trader.tell(quotes)

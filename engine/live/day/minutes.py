@@ -53,22 +53,32 @@ class Minutes:
         self._unwritten = self._bars[:0]
         self._lost: set[int] = set()
         self._ahead = np.zeros(0, BAR)  # bars of minutes whose turn has not come
-        self._prices = LastPrices(contracts, open_ns, open_ns + minutes * MINUTE_NS + AFTER_CLOSE_NS)
+        self._prices = LastPrices(contracts, open_ns)
+        self._last_sane_ns = open_ns + minutes * MINUTE_NS + AFTER_CLOSE_NS
         self._builder = self._new_builder(from_open=from_open and self.closed < 0)
 
     # ---- ticks ----
 
-    def push(self, ticks: Records) -> tuple[Quotes, ...]:
+    def push(self, ticks: Records, latest_ns: int | None = None) -> tuple[Quotes, ...]:
         """
         Take ticks in the order they came.
+
+        Parameters
+        ----------
+        ticks : TICK[n]
+            Changed where `LastPrices.push` says so.
+        latest_ns : int, optional
+            A time after this one is none, UTC; default: an hour after the close.
 
         Returns
         -------
         tuple of Quotes
             One for each minute that they belong to, ascending; late and worthless ones left out.
         """
+        latest_ns = self._last_sane_ns if latest_ns is None else min(latest_ns, self._last_sane_ns)
+        quotes = self._prices.push(ticks, latest_ns)
         self._builder.push(ticks)
-        return self._prices.push(ticks)
+        return quotes
 
     def reference(self, contract: int, now_ns: int) -> int | None:
         """Mean price traded in the last 30 s, ticks; else the last price; None before the first."""
@@ -83,6 +93,11 @@ class Minutes:
     def counts(self) -> TickCounts:
         """What became of the ticks."""
         return self._builder.counts
+
+    @property
+    def ahead(self) -> int:
+        """Ticks whose time could not be yet."""
+        return self._prices.ahead
 
     # ---- minutes ----
 

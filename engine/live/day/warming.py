@@ -33,7 +33,7 @@ def warm(plan: Plan) -> None:
     builder = BarBuilder(plan.open_ns, 1, 1)
     builder.push(quotes.ticks)
     builder.close_all()
-    LastPrices(1, plan.open_ns, plan.open_ns + MINUTE_NS).push(quotes.ticks)
+    LastPrices(1, plan.open_ns).push(quotes.ticks, plan.open_ns)
     state = new_state(plan)
     bar = Bar(contract=0, open=2000, high=2010, low=1990, close=2000, volume=plan.rules.lot_size)
     kind = 0 if plan.is_call[0] else 1
