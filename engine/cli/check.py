@@ -126,21 +126,21 @@ def _account_of_login(root: str | None) -> str:
     import os
 
     from engine.live.brokers.kite import KiteBroker
-    from engine.live.brokers.kite_token import read_secrets
+    from engine.live.brokers.kite_token import read_logins
+    from engine.live.brokers.logins import find_login
     from engine.market.clock import IST
     from engine.params import project_folder
 
-    async def asked(broker: KiteBroker) -> str:
+    async def asked() -> str:
+        logins = read_logins(project_folder() / ".env", os.environ, dt.datetime.now(IST))
+        broker = KiteBroker(logins[0].api_key, "", root=root, timeout_s=4.0)
         try:
-            return await broker.connect()
+            return (await find_login(broker, logins, None))[1]
         finally:
             await broker.close()
 
-    now = dt.datetime.now(IST)
     try:
-        secrets = read_secrets(project_folder() / ".env", os.environ, now)
-        token = secrets.token(now)
-        return asyncio.run(asked(KiteBroker(secrets.api_key, token, root=root, timeout_s=4.0)))
+        return asyncio.run(asked())
     except WorkbenchError:
         return UNKNOWN
 

@@ -8,7 +8,6 @@ from engine.errors import WorkbenchError
 if TYPE_CHECKING:
     from engine.live.control.processes import Process
     from engine.live.places import Places
-    from engine.live.spec import SessionSpec
 
 
 class NoSessionError(WorkbenchError):
@@ -50,11 +49,6 @@ def meant(account: str | None, data_folder: Path | None) -> "Places":
             f"accounts {', '.join(each.account for each in alive)} run; say which with --account"
         )
     return alive[0] if alive else max(known, key=lambda each: each.spec.stat().st_mtime)
-
-
-def login_command(spec: "SessionSpec") -> str:
-    """What a person types to log in where a session trades: at Kite, or at its practice exchange."""
-    return f"workbench login kite --root {spec.broker_root}" if spec.broker_root else "workbench login kite"
 
 
 def processes(places: "Places") -> "dict[str, Process]":

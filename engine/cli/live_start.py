@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.cli.live_account import login_command, meant, processes
+from engine.cli.live_account import meant, processes
 from engine.cli.live_ask import ask, await_answer, say_answer, submit
 from engine.cli.show import console, print_json, waiting, warn_played
 from engine.errors import WorkbenchError
@@ -123,7 +123,7 @@ def run_start(
     )
     if started.phase == "login_needed":
         console.print(
-            f"it waits for a login, and goes on by itself after: {login_command(started.spec)}",
+            f"it waits for a login, and goes on by itself after: {started.spec.login_command}",
             style="bold yellow",
             highlight=False,
             soft_wrap=True,
@@ -137,7 +137,7 @@ def _refuse_day(spec: "SessionSpec") -> None:
     from engine.live.checks.preflight_case import Case, Learned
     from engine.live.checks.preflight_session import calendar
 
-    case = Case(spec, spec.places.folder / ".env", os.environ, dt.datetime.now(IST), Learned())
+    case = Case(spec, spec.env_file, os.environ, dt.datetime.now(IST), Learned())
     finding = calendar(case)
     if finding.state == "fail" and not processes(spec.places):
         raise WrongDayError(f"{finding.what}; {finding.remedy}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.text import Text
 
-from engine.cli.live_account import NeverStartedError, login_command, meant, processes
+from engine.cli.live_account import NeverStartedError, meant, processes
 from engine.cli.show import console, print_json, rupees, table, warn_played
 from engine.market.prices import paise_to_rupees, to_rupees
 
@@ -40,7 +40,6 @@ def run_status(account: str | None, data_folder: Path | None, as_json: bool) -> 
         If several run and none is named.
     """
     from engine.desk.live_reading import LiveReading
-    from engine.live.spec import SessionSpec
 
     try:
         places = meant(account, data_folder)
@@ -53,8 +52,7 @@ def run_status(account: str | None, data_folder: Path | None, as_json: bool) -> 
     alive = processes(places)
     with LiveReading(places) as reading:
         view = reading.view()
-    login = login_command(SessionSpec.read(places.spec))
-    state, why = judge(view, alive, flagged=places.kill_flag.exists(), login=login)
+    state, why = judge(view, alive, flagged=places.kill_flag.exists())
     if as_json:
         print_json(_told(places, view, alive, state, why))
     else:
@@ -63,9 +61,7 @@ def run_status(account: str | None, data_folder: Path | None, as_json: bool) -> 
         raise typer.Exit(EXIT_CODES[state])
 
 
-def judge(
-    view: "LiveView", alive: "dict[str, Process]", *, flagged: bool, login: str
-) -> tuple[State, list[str]]:
+def judge(view: "LiveView", alive: "dict[str, Process]", *, flagged: bool) -> tuple[State, list[str]]:
     """
     Whether a session is well, and if not, why.
 
@@ -76,12 +72,11 @@ def judge(
         Processes that live, by name.
     flagged : bool
         Whether the kill flag exists.
-    login : str
-        What a person types to log in.
     """
     held = [f"position {one.position} is open" for one in view.positions]
     if not alive:
-        return ("unwell" if held else "not running"), ["no process lives", *held]
+        stopped = ["it was stopped"] if view.phase == "stopped" else []
+        return ("unwell" if held else "not running"), [*stopped, "no process lives", *held]
     if view.phase == "ended":
         return ("unwell" if held else "not running"), ["the day is over", *held]
     why = [f"{name} does not run" for name in _NEEDED if name not in alive]
@@ -93,7 +88,7 @@ def judge(
         and not (light.name == "broker" and light.condition == "off")
     ]
     if view.phase == "login_needed":
-        why.append(f"the broker's login is missing: {login}")
+        why.append(f"the broker's login is missing: {view.login}")
     if view.latch is not None and view.latch.state != "ACTIVE":
         why.append(f"latch {view.latch.state}: {view.latch.reason} (by {view.latch.who})")
     if flagged:

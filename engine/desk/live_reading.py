@@ -146,6 +146,7 @@ class LiveReading:
             mode=day.mode if day else spec.mode if spec else None,
             simulated=spec.simulated if spec else None,
             r_paise=int(spec.params.r_value_rupees * PAISE_PER_RUPEE) if spec else None,
+            login=spec.login_command if spec else "",
             day=day,
             latch=latch,
             orders=orders,

@@ -65,6 +65,8 @@ class Facts:
     simulated : bool or None
     r_paise : int or None
         Value of one R.
+    login : str
+        What a person types to log in; "" where no session file tells.
     closed : positions of the day that are flat again
     fills : of the day's positions
     signs : by process name
@@ -75,6 +77,7 @@ class Facts:
     mode: str | None = None
     simulated: bool | None = None
     r_paise: int | None = None
+    login: str = ""
     day: Day | None = None
     latch: Latch | None = None
     orders: tuple[Order, ...] = ()
@@ -195,7 +198,9 @@ class LiveView:
     simulated : bool
         True also where nothing says that prices are real.
     phase : str
-        As the runner tells it; "ended" after the day's end, "" where it is not known.
+        As the runner tells it; "ended" after the day's end, "stopped" after a stop before it, "" where it is not known.
+    login : str
+        What a person types to log in.
     clock : str
         HH:MM:SS IST by the session's clock as last told.
     stale_s : float
@@ -208,6 +213,7 @@ class LiveView:
     simulated: bool
     title: str
     phase: str
+    login: str
     clock: str
     paced: bool
     stale_s: float
@@ -231,6 +237,7 @@ def view_of(facts: Facts) -> LiveView:
     day = facts.day
     status = _status(facts)
     ended = bool(day and day.ended_ns)
+    stopped = not ended and status.get("phase") == "done"
     age = facts.signs["runner"].age_s if "runner" in facts.signs else float("inf")
     stale = 0.0 if ended else max(age if age > FRESH_S else 0.0, facts.error_s if facts.error else 0.0)
     marks = _marks(status.get("prices"))
@@ -239,7 +246,7 @@ def view_of(facts: Facts) -> LiveView:
     doubtful = ""
     if not ended and stale:
         doubtful = "the database cannot be read" if facts.error else "the runner gives no sign"
-        if not facts.error and status.get("phase") == "done":
+        if stopped and not facts.error:
             doubtful = "the session was stopped"
     elif not ended and day and not feed.get("fresh"):
         doubtful = str(feed.get("detail") or "the feed is not fresh")
@@ -248,7 +255,8 @@ def view_of(facts: Facts) -> LiveView:
         mode=mode,
         simulated=_simulated(facts),
         title=f"{day.underlying}  {dt.date.fromisoformat(day.date):%a %d %b %Y}" if day else "",
-        phase="ended" if ended else str(status.get("phase", "")),
+        phase="ended" if ended else "stopped" if stopped else str(status.get("phase", "")),
+        login=facts.login or "workbench login kite",
         clock=f"{from_ns(now_ns):%H:%M:%S}" if now_ns else "",
         paced=bool(status.get("paced")),
         stale_s=stale,

@@ -138,7 +138,7 @@ def strips(view: LiveView) -> str:
     if view.mode == "live" and view.simulated:
         lines.append(("error", "prices are simulated or unproved in a LIVE session: trust no number here"))
     if view.phase == "login_needed":
-        lines.append(("error", "the broker wants a login: run `workbench login kite`"))
+        lines.append(("error", f"the broker wants a login: run `{view.login}`"))
     if view.latch and view.latch.state != "ACTIVE" and view.phase != "ended":
         meaning = {
             "REDUCING": "exits only",

@@ -7,6 +7,7 @@ The file is written once by the start; a restart within the day goes on with exa
 import datetime as dt
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -163,6 +164,19 @@ class SessionSpec(BaseModel):
         if self.feed == "practice":
             return Places(self.data_folder, PRACTICE_ACCOUNT).folder / ".env"
         return project_folder() / ".env"
+
+    @property
+    def login_command(self) -> str:
+        """What a person types to log in where the session's prices and orders are: at Kite, or at a practice exchange."""
+        words = ["workbench", "login", "kite"]
+        root = self.broker_root or self.feed_options.get("rest_url") if self.feed == "practice" else None
+        if root:
+            words += ["--root", str(root)]
+        if told := self.feed_options.get("env_file"):
+            words += ["--env-file", str(told)]
+        elif root and self.data_folder.resolve() != (project_folder() / "data").resolve():
+            words += ["--data", str(self.data_folder)]
+        return shlex.join(words)
 
     def write(self) -> Path:
         """Write the file that the session's processes read; its path."""

@@ -124,7 +124,7 @@ def test_a_token_is_good_until_it_dies():
     assert told.token(DIES - dt.timedelta(seconds=1)) == "t"
     with pytest.raises(BrokerAuth, match="died at 2026-09-02 06:00"):
         told.token(DIES)
-    with pytest.raises(BrokerAuth, match="login kite"):
+    with pytest.raises(BrokerAuth, match="log in"):
         KiteSecrets("key").token(NOW)
 
 

@@ -8,14 +8,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from simulated_day import day_to_play, simulated_lake
 
 from engine.cli import show
-from engine.cli.live_account import login_command
 from engine.cli.live_status import judge
 from engine.desk.live_reading import LiveReading
 from engine.live.control.processes import RUNNER, SUPERVISOR, Process, find_all, session_commands
@@ -219,13 +217,6 @@ def test_a_day_without_a_session_is_refused_before_anything_starts(tmp_path):
     assert not (tmp_path / "state").exists()
 
 
-def test_a_login_is_asked_for_where_the_session_trades():
-    spec = SimpleNamespace(broker_root=None)
-    assert login_command(spec) == "workbench login kite"
-    spec.broker_root = "http://127.0.0.1:8100"
-    assert login_command(spec) == "workbench login kite --root http://127.0.0.1:8100"
-
-
 @pytest.mark.parametrize(
     ("terminal", "quiet", "seen"), [(True, False, True), (True, True, False), (False, False, False)]
 )
@@ -258,34 +249,38 @@ class TestJudge:
         return dict.fromkeys(["runner", "supervisor", "watchdog", "feed"], me)
 
     def test_well(self, view, all_alive):
-        assert judge(view, all_alive, flagged=False, login=LOGIN) == ("well", [])
+        assert judge(view, all_alive, flagged=False) == ("well", [])
 
     @pytest.mark.parametrize("missing", ["runner", "supervisor", "watchdog", "feed"])
     def test_missing_process(self, view, all_alive, missing):
         del all_alive[missing]
-        state, why = judge(view, all_alive, flagged=False, login=LOGIN)
+        state, why = judge(view, all_alive, flagged=False)
         assert state == "unwell"
         assert f"{missing} does not run" in why
 
     @pytest.mark.parametrize("name", ["runner", "feed", "broker", "watchdog", "database"])
     def test_light_that_is_not_green(self, view, all_alive, name):
         lights = tuple(replace(each, condition="bad") if each.name == name else each for each in view.lights)
-        assert judge(replace(view, lights=lights), all_alive, flagged=False, login=LOGIN)[0] == "unwell"
+        assert judge(replace(view, lights=lights), all_alive, flagged=False)[0] == "unwell"
 
     @pytest.mark.parametrize("latch", ["REDUCING", "HALTED", "FLATTENING"])
     def test_latch(self, view, all_alive, latch):
         tight = replace(view, latch=Latch(latch, "mismatch", "reconcile", 0))
-        state, why = judge(tight, all_alive, flagged=False, login=LOGIN)
+        state, why = judge(tight, all_alive, flagged=False)
         assert state == "unwell"
         assert why == [f"latch {latch}: mismatch (by reconcile)"]
 
     def test_kill_flag(self, view, all_alive):
-        assert judge(view, all_alive, flagged=True, login=LOGIN)[0] == "unwell"
+        assert judge(view, all_alive, flagged=True)[0] == "unwell"
 
     def test_login_needed(self, view, all_alive):
-        state, why = judge(replace(view, phase="login_needed"), all_alive, flagged=False, login=LOGIN)
+        state, why = judge(replace(view, phase="login_needed", login=LOGIN), all_alive, flagged=False)
         assert state == "unwell"
         assert LOGIN in why[0]
 
     def test_nobody_lives(self, view):
-        assert judge(view, {}, flagged=False, login=LOGIN)[0] == "not running"
+        assert judge(view, {}, flagged=False) == ("not running", ["no process lives"])
+
+    def test_a_stop_is_told(self, view):
+        stopped = replace(view, phase="stopped")
+        assert judge(stopped, {}, flagged=False) == ("not running", ["it was stopped", "no process lives"])

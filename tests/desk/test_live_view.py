@@ -233,7 +233,8 @@ def test_a_stopped_session_says_so(session, reading):
     session.start_day()
     session.beat(phase="done")
     reading.view()
-    assert view_of(facts_with_runner(60.0, reading.facts)).prices_doubtful == "the session was stopped"
+    view = view_of(facts_with_runner(60.0, reading.facts))
+    assert (view.phase, view.prices_doubtful) == ("stopped", "the session was stopped")
 
 
 def test_a_link_that_was_never_heard_is_not_called_fresh(session, reading):

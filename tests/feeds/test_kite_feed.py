@@ -90,7 +90,13 @@ def run(tmp_path, monkeypatch):
             vendor = Vendor()
             async with websockets.serve(vendor.serve, "127.0.0.1", 0) as listening:
                 port = listening.sockets[0].getsockname()[1]
-                feed = KiteFeed(DATE, root=f"ws://127.0.0.1:{port}", env_file=tmp_path / ".env", rules=rules)
+                feed = KiteFeed(
+                    DATE,
+                    root=f"ws://127.0.0.1:{port}",
+                    env_file=tmp_path / ".env",
+                    login_command="type this",
+                    rules=rules,
+                )
                 server = FeedServer(tmp_path / "feed.sock", feed)
                 told = []
                 server.tell = lambda status: (told.append(status), FeedServer.tell(server, status))
@@ -177,7 +183,7 @@ def test_outside_session_hours_ticks_are_not_due(run, at_noon, monkeypatch):
 
 
 def test_session_hours_are_those_of_the_calendar(at_noon, monkeypatch):
-    feed = KiteFeed(DATE, env_file=Path("none"))
+    feed = KiteFeed(DATE, env_file=Path("none"), login_command="")
     assert feed._in_session()
     monkeypatch.setattr(feed, "_windows", ())
     assert not feed._in_session()
@@ -213,7 +219,9 @@ def test_an_address_where_nobody_listens_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setenv("KITE_ACCESS_TOKEN", "token")
 
     async def story():
-        feed = KiteFeed(DATE, root="ws://127.0.0.1:9", env_file=tmp_path / ".env", rules=RULES)
+        feed = KiteFeed(
+            DATE, root="ws://127.0.0.1:9", env_file=tmp_path / ".env", login_command="type this", rules=RULES
+        )
         server = FeedServer(tmp_path / "feed.sock", feed)
         told = []
         server.tell = told.append
@@ -231,7 +239,9 @@ def test_without_a_login_nothing_is_tried(tmp_path, monkeypatch):
     monkeypatch.delenv("KITE_ACCESS_TOKEN", raising=False)
 
     async def story():
-        feed = KiteFeed(DATE, root="ws://127.0.0.1:9", env_file=tmp_path / ".env", rules=RULES)
+        feed = KiteFeed(
+            DATE, root="ws://127.0.0.1:9", env_file=tmp_path / ".env", login_command="type this", rules=RULES
+        )
         server = FeedServer(tmp_path / "feed.sock", feed)
         told = []
         server.tell = told.append
@@ -240,7 +250,7 @@ def test_without_a_login_nothing_is_tried(tmp_path, monkeypatch):
         await true(lambda: told)
         running.cancel()
         assert told[-1].link == "token_expired"
-        assert "workbench login kite" in told[-1].detail
+        assert told[-1].detail == "there is no Kite access token (KITE_ACCESS_TOKEN); log in: type this"
 
     asyncio.run(story())
 

@@ -142,7 +142,7 @@ def test_repeated_rejection_is_told_once():
         (e.LatchChanged(state="FLATTENING", reason="kill", who="cli"), "error", "kill; by cli"),
         (e.LinkChanged(link="feed", name="kite", status="stale", detail="7 s"), "warning", "Feed kite is stale: 7 s"),
         (e.LinkChanged(link="feed", name="kite", status="up", detail=""), "info", "Feed kite is up"),
-        (e.LinkChanged(link="broker", name="kite", status="token_expired", detail=""), "error", "login kite"),
+        (e.LinkChanged(link="broker", name="kite", status="token_expired", detail="log in: X"), "error", "token expired: log in: X"),
         (e.Mismatch(subject="position", key="X", ours="65", theirs="0", detail=""), "error", "log 65, broker 0"),
         (e.RunnerStarted(pid=9, boot_id="b", version="1"), "warning", "started again as process 9"),
         (e.JournalMerged(merged=2, refused=0, detail=""), "warning", "2 events"),

@@ -115,7 +115,7 @@ def test_bad_login_fails_the_token_and_skips_what_stands_on_it(server, tmp_path)
     assert (found["token"], found["contracts"], found["margin"]) == ("fail", "skipped", "skipped")
     assert not all_well(results)
     line = next(result for result in results if result.name == "token")
-    assert line.remedy == "workbench login kite"
+    assert line.remedy.startswith(f"log in again: workbench login kite --root {server.rest_url}")
     assert "wrongwrongwrong" not in str(results)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import ParamsError
 from engine.live.spec import SessionSpec, load_session_params, make_spec
+from engine.params import project_folder
 
 DATE = dt.date(2026, 9, 1)
 
@@ -80,3 +81,47 @@ def test_two_accounts_have_sockets_of_their_own_and_short_names(tmp_path):
     assert one.places.feed_socket != other.places.feed_socket
     assert len(str(other.places.feed_socket)) < 108
     assert other.places.feed_socket.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("root", "options", "words"),
+    [
+        (None, {}, "workbench login kite"),
+        (
+            "http://127.0.0.1:8100",
+            {},
+            "workbench login kite --root http://127.0.0.1:8100 --data '{}/my data'",
+        ),
+        (
+            None,
+            {"rest_url": "http://127.0.0.1:8100"},
+            "workbench login kite --root http://127.0.0.1:8100 --data '{}/my data'",
+        ),
+        (
+            "http://127.0.0.1:8100",
+            {"env_file": "own.env"},
+            "workbench login kite --root http://127.0.0.1:8100 --env-file own.env",
+        ),
+    ],
+)
+def test_a_login_is_asked_for_where_the_session_trades_and_reads_it(tmp_path, root, options, words):
+    spec = make_spec(
+        load_session_params("practice"),
+        date=DATE, data_folder=tmp_path / "my data", broker_root=root, feed_options=options,
+    )  # fmt: skip
+    assert spec.login_command == words.format(tmp_path)
+
+
+def test_a_session_on_kite_s_prices_logs_in_at_kite_whatever_root_the_environment_names(tmp_path):
+    spec = make_spec(
+        load_session_params(), date=DATE, data_folder=tmp_path, broker_root="http://127.0.0.1:8100"
+    )
+    assert spec.login_command == "workbench login kite"
+
+
+def test_the_project_s_own_data_folder_need_not_be_named():
+    spec = make_spec(
+        load_session_params("practice"),
+        date=DATE, data_folder=project_folder() / "data", broker_root="http://127.0.0.1:8100",
+    )  # fmt: skip
+    assert spec.login_command == "workbench login kite --root http://127.0.0.1:8100"

@@ -297,4 +297,5 @@ def test_a_login_renewed_while_closing_waits_for_it_is_used(account, monkeypatch
     assert done.flat
     assert at_exchange(account) == (0, 0)
     assert len(told) == 1
-    assert "log in: workbench login kite" in told[0]
+    assert f"log in again: {account.spec.login_command}" in told[0]
+    assert "--root http" in told[0]

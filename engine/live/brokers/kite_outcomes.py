@@ -42,7 +42,7 @@ def outcome_of(error: Exception, what: str) -> BrokerError:
     """
     if isinstance(error, InvalidHeader):  # its words quote the header, and with it the token
         words = "api key or access token hold a character that no header takes"
-        return BrokerAuth(f"Kite, {what}: {words}; log in again: workbench login kite", 0, words)
+        return BrokerAuth(f"Kite, {what}: {words}; log in again", 0, words)
     words = one_line(error)
     if not isinstance(error, kite.KiteException):
         kind = type(error).__name__
@@ -53,7 +53,7 @@ def outcome_of(error: Exception, what: str) -> BrokerError:
     if code == TOO_MANY:
         return BrokerBusy(f"{line}; wait before the next request", code, words)
     if isinstance(error, kite.TokenException) and code < 500:
-        return BrokerAuth(f"{line}; log in again: workbench login kite", code, words)
+        return BrokerAuth(f"{line}; log in again", code, words)
     doubtful = (
         isinstance(error, kite.DataException | kite.NetworkException)
         or not 400 <= code < 500

@@ -71,11 +71,9 @@ class KiteSecrets:
             If there is none or it has died.
         """
         if not self.access_token:
-            raise BrokerAuth(f"there is no Kite access token ({ACCESS_TOKEN}); log in: workbench login kite")
+            raise BrokerAuth(f"there is no Kite access token ({ACCESS_TOKEN}); log in")
         if self.dies is not None and now >= self.dies:
-            raise BrokerAuth(
-                f"the Kite access token died at {self.dies:%Y-%m-%d %H:%M} IST; log in: workbench login kite"
-            )
+            raise BrokerAuth(f"the Kite access token died at {self.dies:%Y-%m-%d %H:%M} IST; log in again")
         return self.access_token
 
 

@@ -37,15 +37,23 @@ async def log_in(broker: Broker, spec: SessionSpec) -> KiteSecrets | None:
     SecretsError
         If there is no api key, or others may read the file.
     BrokerAuth
-        If no login is good; what the best one was told.
+        If no login is good; what the best one was told, and the command that helps.
     BrokerError
         If the broker does not answer.
     """
     account = spec.account if spec.mode == "live" else None
-    if not isinstance(broker, KiteBroker):
+    try:
+        if isinstance(broker, KiteBroker):
+            return (await find_login(broker, known_logins(spec), account))[0]
         _check_user(await broker.connect(), account)
-        return None
-    return (await find_login(broker, known_logins(spec), account))[0]
+    except BrokerAuth as error:
+        raise with_command(error, spec) from error
+    return None
+
+
+def with_command(error: BrokerAuth, spec: SessionSpec) -> BrokerAuth:
+    """A refused login with what a person types: its line ends in "log in" and knows no session."""
+    return BrokerAuth(f"{error}: {spec.login_command}", error.code, error.message)
 
 
 async def find_login(

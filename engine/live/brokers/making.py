@@ -7,9 +7,9 @@ where its prices come from: Kite, the practice exchange, or the day that is repl
 import datetime as dt
 from collections.abc import Sequence
 
-from engine.live.brokers.base import Contract
+from engine.live.brokers.base import BrokerAuth, Contract
 from engine.live.brokers.kite import KiteBroker
-from engine.live.brokers.logins import known_logins, log_in
+from engine.live.brokers.logins import known_logins, log_in, with_command
 from engine.live.brokers.paper import ContractSource, PaperBroker
 from engine.live.brokers.paper_market import BarRange
 from engine.live.brokers.paper_on_feed import PaperOnFeed
@@ -95,7 +95,11 @@ def _rules(spec: SessionSpec, script: Script | None) -> PaperRules:
 
 def _kite(spec: SessionSpec, root: str | None) -> KiteBroker:
     best = known_logins(spec)[0]
-    return KiteBroker(best.api_key, best.token(dt.datetime.now(IST)), root=root)
+    try:
+        token = best.token(dt.datetime.now(IST))
+    except BrokerAuth as error:
+        raise with_command(error, spec) from error
+    return KiteBroker(best.api_key, token, root=root)
 
 
 def _listed(spec: SessionSpec) -> ContractSource:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from engine.live.brokers.base import BrokerAuth, BrokerError, Contract, OrderRequest, Quote
 from engine.live.brokers.kite import MAX_QUOTES, KiteBroker
-from engine.live.brokers.logins import find_login
+from engine.live.brokers.logins import find_login, with_command
 from engine.live.checks.preflight_case import Case, Check, Finding
 from engine.market.expiries import nearest_expiry
 from engine.market.prices import paise_to_rupees
@@ -20,7 +20,6 @@ from engine.market.prices import paise_to_rupees
 KITE_TICKER = "wss://ws.kite.trade"
 TIMEOUT_S = 4.0
 DUMP_TIMEOUT_S = 10.0
-LOG_IN = "workbench login kite"
 _PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 
 Answer = TypeVar("Answer")
@@ -55,7 +54,7 @@ def token(case: Case) -> Finding:
     try:
         case.learned.login, user = _asked(case, lambda broker: find_login(broker, case.logins(), account))
     except BrokerAuth as error:
-        return Finding("fail", error.message, LOG_IN)
+        return Finding.of(with_command(error, spec))
     except BrokerError as error:
         return Finding("fail", error.message, f"is {case.root} up, and the network?")
     return Finding("ok", f"logged in as {user} at {case.root}")
@@ -163,7 +162,7 @@ def feed(case: Case) -> Finding:
 
 
 CHECKS = (
-    Check("token", token, 12.0, ("secrets",), f"is the network up? then {LOG_IN}"),
+    Check("token", token, 12.0, ("secrets",), "is the network up? then log in again"),
     Check("feed", feed, 8.0, when_hung="check the network"),
     Check("contracts", contracts, 30.0, ("token", "calendar"), "check the network"),
     Check("margin", margin, 20.0, ("contracts",), "check the network"),

@@ -3,6 +3,8 @@
 import datetime as dt
 from pathlib import Path
 
+from engine.live.brokers.base import BrokerAuth
+from engine.live.brokers.logins import with_command
 from engine.live.checks.preflight_case import Case, Check, Finding
 from engine.live.control.live_gate import check_switch
 from engine.live.control.square_off import square_off_of, too_late
@@ -40,7 +42,10 @@ def secrets(case: Case) -> Finding:
     if not case.asks_broker:
         return Finding("skipped", "a replay needs none")
     found = case.logins()[0]
-    found.token(case.now)
+    try:
+        found.token(case.now)
+    except BrokerAuth as error:
+        return Finding.of(with_command(error, case.spec))
     where = f"{case.env_file} (mode 600)" if case.env_file.exists() else "the environment"
     until = f", token good until {found.dies:%Y-%m-%d %H:%M} IST" if found.dies else ""
     return Finding("ok", f"from {where}{until}")

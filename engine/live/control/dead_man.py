@@ -212,7 +212,7 @@ async def close_everything(
         except StoreError:
             raise
         except BrokerAuth as error:
-            why = f"the broker's login is not good ({error.message}); log in: workbench login kite"
+            why = f"the broker's login is not good: {error}"
         except WorkbenchError as error:  # not flat yet, no answer, no secrets: told, and tried again
             why = str(error)
         finally:

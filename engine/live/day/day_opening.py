@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import WorkbenchError
 from engine.live.brokers.base import BrokerAuth, BrokerError
+from engine.live.brokers.logins import with_command
 from engine.live.day.day_contracts import DayContracts, choose
 from engine.market.prices import TICKS_PER_RUPEE
 
@@ -69,9 +70,9 @@ async def broker_answers(day: "LiveDay", gateway: "Gateway") -> None:
         try:
             await gateway.wire.look()
         except BrokerError as error:
-            if str(error) != told:
-                told = str(error)
-                auth = isinstance(error, BrokerAuth)
+            auth = with_command(error, day.spec) if isinstance(error, BrokerAuth) else None
+            if str(auth or error) != told:
+                told = str(auth or error)
                 day.tell_link("broker", day.spec.broker, "token_expired" if auth else "down", told)
             with suppress(WorkbenchError):
                 await day.renew_login()

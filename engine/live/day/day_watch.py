@@ -131,7 +131,7 @@ class DayWatch:
         async with self._mending:
             if not day.trader.login_lost:
                 return
-            day.tell_link("broker", day.spec.broker, "token_expired", "log in: workbench login kite")
+            day.tell_link("broker", day.spec.broker, "token_expired", f"log in: {day.spec.login_command}")
             told = ""
             while True:
                 try:

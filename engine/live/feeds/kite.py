@@ -102,6 +102,8 @@ class KiteFeed:
         Address of the ticker; None = Kite's own.
     env_file : Path
         Where a new login's token is found.
+    login_command : str
+        What a person types to log in.
     rules : LinkRules
     simulated : bool
         A stand-in for Kite plays a day: the exchange's time is taken for that of receipt, and ticks may be any
@@ -118,6 +120,7 @@ class KiteFeed:
         *,
         root: str | None = None,
         env_file: Path,
+        login_command: str,
         rules: LinkRules | None = None,
         simulated: bool = False,
         speed: Speed = 1.0,
@@ -128,6 +131,7 @@ class KiteFeed:
         self.reconnects = -1
         self._root = root
         self._logins = Logins(env_file)
+        self._login_command = login_command
         self._simulated = simulated
         self._speed = speed
         self._windows = windows(date)
@@ -185,7 +189,11 @@ class KiteFeed:
                 try:
                     secrets = self._logins.best()
                     token = secrets.token(dt.datetime.now(IST))
-                except (BrokerAuth, SecretsError) as error:
+                except BrokerAuth as error:
+                    self._tell("token_expired", f"{error}: {self._login_command}")
+                    await asyncio.sleep(self.rules.watch_s)
+                    continue
+                except SecretsError as error:
                     self._tell("token_expired", str(error))
                     await asyncio.sleep(self.rules.watch_s)
                     continue
@@ -274,7 +282,7 @@ class KiteFeed:
         self._logins.refuse(refused)
         until = time.monotonic() + self.rules.refused_s
         while time.monotonic() < until:
-            self._tell("token_expired", "the login was refused; log in: workbench login kite")
+            self._tell("token_expired", f"the login was refused; log in: {self._login_command}")
             await asyncio.sleep(self.rules.watch_s)
             try:
                 if self._logins.has_another():
@@ -386,4 +394,4 @@ def open_feed(spec: SessionSpec) -> KiteFeed:
     """The feed of a session, by its entry point."""
     stale = float(spec.session.stale_ticks_seconds)
     rules = LinkRules(stale_s=stale, dead_s=max(3 * stale, LinkRules.dead_s))
-    return KiteFeed(spec.date, env_file=spec.env_file, rules=rules)
+    return KiteFeed(spec.date, env_file=spec.env_file, login_command=spec.login_command, rules=rules)

@@ -52,6 +52,7 @@ class PracticeFeed(KiteFeed):
             spec.date,
             root=str(options["ticker_url"]),
             env_file=spec.env_file,
+            login_command=spec.login_command,
             rules=rules,
             simulated=True,
             speed=speed,

@@ -321,5 +321,5 @@ def _link(fact: e.LinkChanged) -> _Said:
     if fact.status == "up":
         return "info", text
     if fact.status == "token_expired":
-        return "error", f"{text}. Log in again: workbench login kite"
+        return "error", text  # its detail names the command
     return "warning", text
