@@ -20,6 +20,7 @@ import engine.live.runner
 from engine.live.day.bar_log import BarLog
 from engine.live.day.feed_link import FeedLink
 from engine.live.day.minutes import Minutes
+from engine.live.day.warming import settle_memory
 from engine.live.decisions.session_inputs import Bar, BarsClosed, Timer
 from engine.live.decisions.session_state import MINUTE_NS, SessionState, new_state, plan_for
 from engine.live.feeds.wire import Ticks
@@ -88,6 +89,7 @@ async def read(path: Path, contracts: int, seconds: float) -> dict[str, Any]:
     """Follow the sender until it falls silent."""
     open_ns = time.time_ns() // MINUTE_NS * MINUTE_NS - HISTORY * MINUTE_NS
     state = session_of(contracts, open_ns)
+    settle_memory()
     with tempfile.TemporaryDirectory() as folder:
         minutes = Minutes(open_ns, MINUTES, contracts, BarLog(Path(folder), DATE), from_open=False)
         link = FeedLink(path, index_of("NIFTY"))

@@ -32,6 +32,7 @@ from engine.live.day.commands import Commands
 from engine.live.day.day_status import DayStatus
 from engine.live.day.feed_link import FeedLink
 from engine.live.day.live_day import DayParts, LiveDay
+from engine.live.day.warming import settle_memory
 from engine.live.feeds.candles import open_candles
 from engine.live.log.events import LinkChanged, RunnerStarted
 from engine.live.log.heartbeat import Heart
@@ -162,6 +163,7 @@ class Runner:
             await _first(began, self._ended)
             if self._ended.done():
                 return self._ended.result()
+            settle_memory()
             self.has_begun = True
             status.phase = "trading"
             watch = day.watch
