@@ -176,9 +176,17 @@ class Reconciler:
                 held = net if row.product == wire.products.own else other
                 held[row.symbol] = held.get(row.symbol, 0) + row.quantity
         self._judge_products(net, other)
-        for symbol in wire.products.converted:
+        for symbol in wire.products.converted - wire.products.split:
             net[symbol] = net.get(symbol, 0) + other.get(symbol, 0) - wire.products.carried(symbol)
+        for symbol in self._closed_elsewhere() & other.keys():
+            net.setdefault(symbol, 0)  # a row that is flat may be left out
         return self._beside(net)
+
+    def _closed_elsewhere(self) -> set[str]:
+        """Symbols in which orders of ours went out in the other product: what was converted there was closed there."""
+        wire = self._trader.gateway.wire
+        closing = [order for order in self._trader.store.state.orders.values() if order.leg != "entry"]
+        return {o.symbol for o in closing if wire.products.of_order(o, wire.reports) == wire.products.other}
 
     def _judge_products(self, net: dict[str, int], other: dict[str, int]) -> None:
         """Whether what we are short stands in another product than the one it was sold in."""

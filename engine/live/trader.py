@@ -135,8 +135,8 @@ class Trader:
         self.state = rebuild(self.plan, events, self.store.state, bars)
         self._requests.inherit()
         self._started = True
+        compared = await self.reconcile()  # first: in which product is what we are short?
         self.tell(LatchKnown(self.store.latch().state))
-        compared = await self.reconcile()
         self.tell(Timer(self.state.now_ns))  # the time itself is told by whoever keeps the schedule
         return compared
 

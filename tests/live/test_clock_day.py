@@ -12,7 +12,7 @@ import pytest
 from engine.history.bars import BAR, TICK
 from engine.live.brokers.base import BrokerUnknown, Contract
 from engine.live.brokers.paper import PaperBroker
-from engine.live.day import live_day
+from engine.live.day import day_gap
 from engine.live.day.backfill import Backfill
 from engine.live.day.day_status import DayStatus
 from engine.live.day.feed_link import FeedLink
@@ -238,7 +238,7 @@ def test_after_a_crash_that_may_have_left_a_short_naked_candles_are_not_waited_f
         await rig.closed(1)
         await rig.die()
         await asyncio.sleep(150 / RATE)
-        monkeypatch.setattr(live_day, "may_be_naked", lambda _state: True)
+        monkeypatch.setattr(day_gap, "may_be_naked", lambda _state: True)
         await rig.begin()
         asked_when_begun = list(rig.candles.asked)
         await rig.closed(6)

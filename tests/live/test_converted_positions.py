@@ -10,13 +10,14 @@ from engine.live.brokers.base import OrderStatus, PositionReport
 
 
 class BrokerWithProducts(BrokerOfMany):
-    """Positions by product, and a person who converts them; `listed` False hides a row that is flat."""
+    """Positions by product, and a person who converts them; `listed` False hides a row of MIS that is flat."""
 
     def __init__(self, clock, **given):
         super().__init__(clock, **given)
         self.moved = 0
         self.carried = 0  # NRML units held since yesterday
         self.listed = True
+        self.positions_fail = False
 
     def by_product(self):
         net = {"MIS": -self.moved, "NRML": self.carried + self.moved}
@@ -26,10 +27,11 @@ class BrokerWithProducts(BrokerOfMany):
 
     async def positions(self):
         await self._answer("positions")
+        self._fail("never" if self.positions_fail else "")
         return [
             PositionReport(SYMBOL, product, units, Decimal(100))
             for product, units in self.by_product().items()
-            if units or (product == "MIS" and self.listed)
+            if units or (self.moved if product == "NRML" else self.listed)
         ]
 
 
@@ -152,5 +154,79 @@ def test_a_stop_in_the_new_product_that_is_refused_leaves_the_old_one(room):
         await room.compare()
         assert room.standing() == [("NRML", "SL", 2 * LOT)]
         assert all(o.status != OrderStatus.REJECTED for o in room.broker.held.values())
+
+    run(act())
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_kill_that_a_restart_takes_up_buys_back_in_the_product_of_the_short(room, listed):
+    """Converted while nobody watched: the first exit must not leave before the positions are read."""
+
+    async def act():
+        await room.start()
+        await room.trader.close()
+        room.broker.moved, room.broker.listed = -2 * LOT, listed
+        room.desk.store.set_latch("FLATTENING", "test", "person")
+        await room.start(lots=0)
+        assert room.broker.by_product() == {"MIS": 0, "NRML": 0}
+        assert await room.trader.kill("test", "person", 30)
+
+    run(act())
+
+
+def test_a_restart_believes_the_stop_that_stands_while_positions_cannot_be_read(room):
+    async def act():
+        await room.start()
+        room.broker.moved = -2 * LOT
+        await room.compare()
+        assert room.standing() == [("NRML", "SL", 2 * LOT)]
+        await room.trader.close()
+        room.desk.store.set_latch("FLATTENING", "test", "person")
+        room.broker.positions_fail = True
+        await room.start(lots=0)
+        assert room.broker.by_product() == {"MIS": 0, "NRML": 0}
+
+    run(act())
+
+
+def test_what_was_carried_before_is_told_from_what_was_converted_after_a_restart_too(room):
+    async def act():
+        room.broker.carried = -2 * LOT
+        await room.start()
+        room.broker.moved = -2 * LOT
+        await room.compare()
+        await room.trader.close()
+        await room.start(lots=0)
+        assert (room.first.known, room.first.mismatches) == (True, 1)
+        assert room.standing() == [("NRML", "SL", 2 * LOT)]
+
+    run(act())
+
+
+def test_a_conversion_that_is_taken_back_in_part_is_told(room):
+    async def act():
+        await room.start()
+        room.broker.moved = -2 * LOT
+        await room.compare()
+        room.broker.moved = -LOT
+        assert (await room.compare()).mismatches == 1
+        assert any(f"broker holds {-LOT}, log {-2 * LOT}" in text for _, text in room.alerts)
+        assert not await room.trader.kill("test", "person", 10), "both must be flat, not only their sum"
+
+    run(act())
+
+
+def test_a_stop_that_fills_in_the_first_product_is_not_taken_for_the_end_of_a_converted_short(room):
+    async def act():
+        await room.start()
+        room.broker.moved = -2 * LOT
+        room.broker.place_faults.append("refuse")
+        await room.compare()
+        (old,) = room.broker.open
+        room.broker.fill(old, 2 * LOT)
+        await room.compare()
+        assert room.broker.by_product() == {"MIS": 2 * LOT, "NRML": -2 * LOT}
+        assert any(f"broker holds {2 * LOT}, log 0" in text for _, text in room.alerts)
+        assert not await room.trader.proves_flat()
 
     run(act())

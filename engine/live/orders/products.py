@@ -3,9 +3,10 @@
 A buy of the other product would not close a converted short; it would open a long position beside it, which the
 broker squares off while the short stays. So stops and exits go out in the product in which the broker shows the
 short. It is judged from one reading of orders, trades and positions; converting back is noticed in the same way.
+A new process believes its predecessor's closing orders in the book until it has such a reading.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from engine.live.brokers.base import OrderReport, Product
 from engine.live.log.state import Order
@@ -25,13 +26,16 @@ class Products:
     Attributes
     ----------
     converted : set of str
-        Symbols whose whole short stands in the other product.
+        Symbols whose whole short stands in the other product, or did when it was last seen in one.
+    split : set of str
+        Those of them that the last reading shows in both: what stands in the one does not close the other.
     """
 
     def __init__(self, own: Product) -> None:
         self.own = own
         self.other = _OTHER[own]
         self.converted: set[str] = set()
+        self.split: set[str] = set()
         self._carried: dict[str, int] = {}  # units of the other product that are not ours, by symbol
         self._sent_as: dict[str, Product] = {}  # by tag, what no book may show yet
 
@@ -42,6 +46,12 @@ class Products:
     def sent(self, tag: str, product: Product) -> None:
         """An order leaves in this product."""
         self._sent_as[tag] = product
+
+    def inherit(self, standing: Iterable[Order], reports: tuple[OrderReport, ...]) -> None:
+        """What an earlier process has found: the products of the closing orders that it left standing."""
+        for order in standing:
+            if order.leg != "entry" and self.of_order(order, reports) == self.other:
+                self.converted.add(order.symbol)
 
     def of_order(self, order: Order, reports: tuple[OrderReport, ...]) -> Product:
         """In which product an order stands: by the book, else as it was sent."""
@@ -67,8 +77,14 @@ class Products:
         other : int
             The other product's position, less what others traded in it today.
         """
-        moved = other - self._carried.setdefault(symbol, 0 if missing else other)
         if not missing:
+            self._carried[symbol] = other
             self.converted.discard(symbol)
-        elif ours < 0 and missing == -ours == -moved:
+            self.split.discard(symbol)
+            return
+        moved = other - self._carried.setdefault(symbol, other + missing if symbol in self.converted else 0)
+        if ours < 0 and missing == -ours == -moved:
             self.converted.add(symbol)
+            self.split.discard(symbol)
+        elif symbol in self.converted:
+            self.split.add(symbol)

@@ -300,6 +300,8 @@ class Wire:
             reports = await self.broker.orders()
             trades = await self.broker.trades()
             self.absorb(reports, trades, started)
+            if self._last_look < 0:
+                self.products.inherit(self.store.state.open_orders, tuple(reports))
             if known <= {report.order_id for report in reports}:  # a book with holes proves no absence
                 self._give_up(started, {report.tag for report in reports})
             self._last_look = started
