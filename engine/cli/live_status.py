@@ -80,6 +80,8 @@ def judge(view: "LiveView", alive: "dict[str, Process]", *, flagged: bool) -> tu
     if view.phase == "ended":
         return ("unwell" if held else "not running"), ["the day is over", *held]
     why = [f"{name} does not run" for name in _NEEDED if name not in alive]
+    if "runner" not in alive and view.runner_before:
+        why.append(view.runner_before)
     why += [
         f"{light.name}: {light.words}"
         for light in view.lights
@@ -115,6 +117,7 @@ def _told(
         "latch": None if view.latch is None else {"state": view.latch.state, "reason": view.latch.reason, "who": view.latch.who},
         "day_latched": view.day_latched,
         "processes": {name: process.pid for name, process in alive.items()},
+        "runner_before": view.runner_before,
         "lights": {light.name: {"condition": light.condition, "words": light.words} for light in view.lights},
         "positions": [
             {
@@ -162,6 +165,8 @@ def _show(
         number = f" {alive[light.name].pid}" if light.name in alive else ""
         lights.append("● ", style=_STYLES[light.condition]).append(f"{light.name}{number} {light.words}   ")
     console.print(lights)
+    if view.runner_before:
+        console.print(view.runner_before, style="yellow", highlight=False)
     if view.latch is not None:
         active = view.latch.state == "ACTIVE"
         never_set = active and view.latch.who == BY_STORE

@@ -205,6 +205,8 @@ class LiveView:
         HH:MM:SS IST by the session's clock as last told.
     stale_s : float
         How old numbers and prices are where that is too old, else 0; infinite where the runner never gave a sign.
+    runner_before : str
+        How the runner before this one ended, in the supervisor's words; "" where there was none.
     prices_doubtful : str
         Why prices may not be those of now, "" where they are.
     """
@@ -227,6 +229,7 @@ class LiveView:
     trades: tuple[TradeLine, ...]
     money: Money | None
     flattening: Flattening | None
+    runner_before: str
     log: tuple[LogLine, ...]
     footer: str
     now_ns: int
@@ -270,6 +273,7 @@ def view_of(facts: Facts) -> LiveView:
         trades=tuple(_trade(facts, each) for each in sorted(facts.closed, key=lambda p: p.closed_ns)),
         money=_money(facts, marks),
         flattening=facts.flattening,
+        runner_before=_runner_before(facts),
         log=facts.log,
         footer=_footer(facts, status),
         now_ns=now_ns,
@@ -284,6 +288,13 @@ def _simulated(facts: Facts) -> bool:
     """Real only where all that is known says so."""
     told = [facts.simulated, facts.day.simulated if facts.day else None]
     return any(told) or not any(each is False for each in told)
+
+
+def _runner_before(facts: Facts) -> str:
+    told = facts.signs["supervisor"].status if "supervisor" in facts.signs else {}
+    if not told.get("runner_ended") or told.get("state") in {"over", "stopping"}:
+        return ""
+    return f"the runner before ended {told['runner_ended']}"
 
 
 def _marks(prices: object) -> dict[str, int]:

@@ -45,6 +45,7 @@ from engine.live.control.processes import (
     session_commands,
 )
 from engine.live.control.pulse import Pulse, own_log
+from engine.live.log.heartbeat import Beat
 from engine.live.log.lease import FileLock, boot_id
 from engine.live.log.reader import StoreReader
 from engine.live.log.store_errors import LeaseHeldError
@@ -88,6 +89,7 @@ class Supervisor:
         self._retry_at = 0.0
         self._runner_lived = False
         self._given_up = ""
+        self._last_end = ""  # of the runner, in words
         self._outcome: int | None = None
         self._me = Process.of(os.getpid())
 
@@ -138,8 +140,12 @@ class Supervisor:
 
     def _judge(self, ended: Ended) -> None:
         """What the end of the runner means; the table of the module's docstring."""
-        self._log.warning("runner ended after %.1f s: %s", ended.lived_s, ended.why)
-        phase = self._last_phase(ended.pid)
+        beats = self._last_beats()
+        self._last_end = (
+            f"after {ended.lived_s:.1f} s: {ended.why}{_killed_by_watchdog(ended, beats.get(WATCHDOG))}"
+        )
+        self._log.warning("runner ended %s", self._last_end)
+        phase = _phase(beats.get(RUNNER), ended.pid)
         self._runner_lived |= phase not in {None, "starting", "login_needed"}
         if ended.code == ENDED or (ended.code is None and phase == "done"):
             self._outcome = ENDED
@@ -174,17 +180,14 @@ class Supervisor:
         self._log.error("%s; it is left to the watchdog", why)
         self._pulse.beat(self._status(), now=True)
 
-    def _last_phase(self, pid: int) -> str | None:
-        """Phase in the last sign of life of the runner of that number; None if it gave none."""
+    def _last_beats(self) -> dict[str, Beat]:
+        """The last signs of life of this boot by name; none if they cannot be read."""
         try:
             with StoreReader(self._spec.places.database) as reader:
-                beat = next((one for one in reader.beats() if one.name == RUNNER), None)
+                return {one.name: one for one in reader.beats() if one.boot_id == boot_id()}
         except WorkbenchError as error:
             self._log.warning("runner's last sign of life cannot be read: %s", error)
-            return None
-        if beat is None or beat.pid != pid or beat.boot_id != boot_id():
-            return None
-        return str(json.loads(beat.status).get("phase", ""))
+            return {}
 
     # ---- the others ----
 
@@ -246,6 +249,7 @@ class Supervisor:
         return {
             "state": "stopping" if state == "running" and self._deadline is not None else state,
             "why": self._given_up,
+            "runner_ended": self._last_end,
             "restarts": len(self._deaths),
             "process_start": self._me.start if self._me else 0,
             "runner": {
@@ -255,6 +259,17 @@ class Supervisor:
             },
             "starts": {name: child.starts for name, child in self._children.items()},
         }
+
+
+def _phase(beat: Beat | None, pid: int) -> str | None:
+    """Phase in the last sign of life of the runner of that number; None if it gave none."""
+    return None if beat is None or beat.pid != pid else str(json.loads(beat.status).get("phase", ""))
+
+
+def _killed_by_watchdog(ended: Ended, beat: Beat | None) -> str:
+    """Why the watchdog killed the runner that ended, to be set after "signal 9"; "" if it did not."""
+    killed = {} if beat is None else json.loads(beat.status).get("killed", {})
+    return f", killed by the watchdog: {killed['why']}" if killed.get("pid") == ended.pid else ""
 
 
 def supervise(spec: SessionSpec, commands: Commands) -> int:

@@ -88,6 +88,7 @@ class Watchdog:
         self._sight = Sight(spec, self._pulse, lambda error: self._tell("reading", "warning", error))
         self._told: dict[str, float] = {}
         self._verdict = Verdict.WAIT
+        self._killed: dict[str, object] = {}
         self._asked_to_end = False
         self._phase: Literal["watching", "closing", "closed"] = "watching"
 
@@ -143,14 +144,14 @@ class Watchdog:
                     f"whether the {who} is well cannot be told; nothing is done: look at it",
                 )
             case Verdict.STUCK:
+                silent_s = seen.up_s if seen.beat_s is None else seen.beat_s
+                why = f"it gave no sign of life for {silent_s:.0f} s"
                 self._told.pop("stuck", None)
-                self._tell(
-                    "stuck", "error", f"{who} gives no sign of life and is killed; it is started again"
-                )
-                self._kill(runner)
+                self._tell("stuck", "error", f"{who} is killed: {why}; it is started again")
+                self._kill(runner, why)
             case Verdict.TAKE_OVER:
                 self._tell("take over", "error", f"{who} does not obey the kill flag and is killed")
-                self._kill(runner)
+                self._kill(runner, "it did not obey the kill flag")
                 return self._close(f"kill flag: {self._flag_text()}")
             case Verdict.CLOSE:
                 why = "the runner is dead" if seen.flag_s is None else f"kill flag: {self._flag_text()}"
@@ -159,8 +160,13 @@ class Watchdog:
                 self._told.pop("unsure", None)
         return False
 
-    def _kill(self, runner: Process | None) -> None:
-        if runner is not None and runner.signal(signal.SIGKILL):
+    def _kill(self, runner: Process | None, why: str) -> None:
+        """Kill -9; the reason stands in our heartbeat before, so that the supervisor can tell what it saw end."""
+        if runner is None:
+            return
+        self._killed = {"pid": runner.pid, "why": why}
+        self._beat(now=True)
+        if runner.signal(signal.SIGKILL):
             runner.wait(RETRY_S)
 
     def _close(self, why: str) -> bool:
@@ -234,7 +240,8 @@ class Watchdog:
         self._send(level, f"watchdog: {text}")
 
     def _beat(self, *, now: bool = False) -> None:
-        self._pulse.beat({"phase": self._phase, "verdict": str(self._verdict)}, now=now)
+        told = {"phase": self._phase, "verdict": str(self._verdict), "killed": self._killed}
+        self._pulse.beat(told, now=now)
 
 
 def _sender(spec: SessionSpec) -> Send:

@@ -281,6 +281,13 @@ class TestJudge:
     def test_nobody_lives(self, view):
         assert judge(view, {}, flagged=False) == ("not running", ["no process lives"])
 
+    def test_why_the_runner_is_gone(self, view, all_alive):
+        del all_alive["runner"]
+        words = "the runner before ended after 9.0 s: signal 9"
+        assert words in judge(replace(view, runner_before=words), all_alive, flagged=False)[1]
+        all_alive["runner"] = all_alive["feed"]
+        assert judge(replace(view, runner_before=words), all_alive, flagged=False) == ("well", [])
+
     def test_a_stop_is_told(self, view):
         stopped = replace(view, phase="stopped")
         assert judge(stopped, {}, flagged=False) == ("not running", ["it was stopped", "no process lives"])

@@ -237,6 +237,21 @@ def test_a_stopped_session_says_so(session, reading):
     assert (view.phase, view.prices_doubtful) == ("stopped", "the session was stopped")
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"state": "running", "runner_ended": ""}, ""),
+        (
+            {"state": "running", "runner_ended": "after 9.0 s: signal 9"},
+            "the runner before ended after 9.0 s: signal 9",
+        ),
+        ({"state": "over", "runner_ended": "after 9.0 s: exit code 0"}, ""),
+    ],
+)
+def test_how_the_runner_before_ended_is_told_while_the_session_lasts(told, words):
+    assert view_of(Facts(signs={"supervisor": Sign(0.5, told)})).runner_before == words
+
+
 def test_a_link_that_was_never_heard_is_not_called_fresh(session, reading):
     session.start_day()
     session.beat(feed={"fresh": False, "age_s": None, "detail": ""}, broker={"up": True, "age_s": None})

@@ -171,6 +171,10 @@ def test_stuck_runner_is_killed_and_started_again(account):
     assert not old.alive
     wait_for(lambda: account.beat("runner").age_s() < 1)
     assert at_exchange(account)[0] < 0, "the short keeps its stop; nothing is closed"
+    why = "signal 9, killed by the watchdog: it gave no sign of life for "
+    wait_for(lambda: why in account.beat("supervisor").status)
+    assert why in (account.places.folder / "supervisor.out").read_text()
+    assert f"runner (process {old.pid}) is killed: it gave no sign of life for" in account.words()
 
 
 def test_kill_flag_that_the_runner_does_not_obey(account):
