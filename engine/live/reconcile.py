@@ -379,8 +379,12 @@ class Reconciler:
         log = trader.store.state
         now = trader.state.now_ns
         mine = [
-            o for o in log.orders.values() if o.position in trader.state.entries and not takes_back(o)
-        ]  # of today
+            o
+            for o in log.orders.values()
+            if o.position in trader.state.entries  # of today
+            and not takes_back(o)
+            and not (o.leg == "entry" and trader.changing(o.position))
+        ]
         legs = {(o.position, o.leg): o for o in mine}
         known = {(o.position, o.leg) for o in mine if o.order_id or not o.open}
         orders = tuple(leg_update(log, order, now) for leg, order in legs.items() if leg in known)

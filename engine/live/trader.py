@@ -203,7 +203,7 @@ class Trader:
                 if facts:
                     self._commit(facts)
                 for each in (*inputs_of(event, self.store.state, self.state.now_ns), *refusals):
-                    self.tell(each)
+                    self.tell(self._requests.so_far(each))
         finally:
             self._telling = False
         if self._started and self._trades_missing():
@@ -360,6 +360,10 @@ class Trader:
     def exiting(self, position: int) -> bool:
         """Whether a position is being bought back right now."""
         return self._requests.exiting(position)
+
+    def changing(self, position: int) -> bool:
+        """Whether the entry order of a position is being changed right now."""
+        return self._requests.changing(position)
 
     def held(self) -> int:
         """Units that are short by the log, over all positions."""

@@ -88,6 +88,8 @@ def pursue(state: SessionState, slot: Slot, kind: int) -> None:
         and not entry.filled
         and _same_numbers(state, entry.order, wish)
     ):
+        if _same_numbers(state, entry.order, entry.asked):
+            entry.asked = wish
         entry.order, slot.wish = wish, None  # only what is planned after the fill has changed
     elif action == PLACE:
         slot.wish = None

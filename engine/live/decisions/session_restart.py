@@ -8,6 +8,8 @@ broker is taken from the log's rows alone. No rule of trading stands here.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from engine.errors import DataError
 from engine.execution.decisions import VERDICTS
 from engine.execution.fills import LATCHES
@@ -112,8 +114,8 @@ class _Rebuilding:
             case OrderUpdated() as fact:
                 self._limit_of(fact.tag, fact.trigger, fact.limit)
                 entry = self._entry_of(fact.tag)
-                if entry is not None and self._asks_for(entry, fact):
-                    entry.order = entry.asked
+                if entry is not None:
+                    self._shown(entry, fact)
                 if fact.status in ENDED_STATUSES:
                     self._ended(fact.tag)
             case OrderRefused() | OrderNotSent() as fact:
@@ -122,8 +124,8 @@ class _Rebuilding:
                 if fact.tag in self.turning:
                     self._limit_of(fact.tag, 0, 1)
                 entry = self._entry_of(fact.tag)
-                if entry is not None:
-                    entry.order = entry.asked
+                if entry is not None and not np.array_equal(entry.order, entry.asked):
+                    entry.before, entry.order = entry.order, entry.asked
             case FillBooked() as fact:
                 order = self.log.orders[fact.tag]
                 key = fill_key(fact.order_id, fact.trade_id)
@@ -162,8 +164,14 @@ class _Rebuilding:
     def _entry(self, fact: IntentPrepared) -> None:
         lots = fact.quantity // self.state.plan.rules.lot_size
         known = self.state.entries.get(fact.position)
-        if known is not None:  # a further slice
-            known.order["lots"] += lots
+        if known is not None:
+            slot = self.state.slots[known.kind]
+            if slot.entry is known:  # a further slice
+                known.order["lots"] += lots
+            elif slot.entry is None:  # all before it have ended: it stands in their place
+                slot.entry = known
+                self.ended.pop(fact.position, None)
+                known.order = known.asked = self._wanted(known, fact.trigger, fact.limit, fact.quantity)
             return
         if fact.symbol not in self.places:
             raise DataError(
@@ -236,10 +244,17 @@ class _Rebuilding:
         order = self.log.orders[tag]
         return self.state.entries.get(order.position) if order.leg == "entry" else None
 
-    def _asks_for(self, entry: Entry, fact: OrderUpdated) -> bool:
-        asked = entry.asked[0]
-        quantity = int(asked["lots"]) * self.state.plan.rules.lot_size
-        return (asked["trigger"], asked["limit"], quantity) == (fact.trigger, fact.limit, fact.quantity)
+    def _shown(self, entry: Entry, fact: OrderUpdated) -> None:
+        """A change has arrived, or was acknowledged and then rejected."""
+        for known in (entry.asked, entry.before):
+            if known is not None and self._has_numbers(known[0], fact):
+                if not self._has_numbers(entry.order[0], fact):
+                    entry.before, entry.order = entry.order, known
+                return
+
+    def _has_numbers(self, order: Any, fact: OrderUpdated) -> bool:
+        quantity = int(order["lots"]) * self.state.plan.rules.lot_size
+        return (order["trigger"], order["limit"], quantity) == (fact.trigger, fact.limit, fact.quantity)
 
     def _finish_entry(self, entry: Entry, orders: list[Order]) -> None:
         entry.request = ""

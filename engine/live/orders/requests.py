@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from engine.execution.risk import CE
 from engine.live.brokers.base import BrokerAuth, BrokerError
 from engine.live.decisions.session_entries import is_for_margin
-from engine.live.decisions.session_inputs import Request, RequestRefused
+from engine.live.decisions.session_inputs import Input, OrderUpdate, Request, RequestRefused
 from engine.live.decisions.session_intents import (
     CancelOrder,
     ExitPosition,
@@ -44,6 +44,7 @@ class Requests:
         self._exits: set[int] = set()  # positions whose ladder is running
         self._planned: dict[int, StopPlanned] = {}  # waiting for their position's first booked fill
         self._doubtful: set[str] = set()  # tags of changes whose outcome is unknown
+        self._changing: set[int] = set()  # positions whose entry is being changed, or replaced
 
     def inherit(self) -> None:
         """What an earlier process asked for and got no answer to is in doubt here as well."""
@@ -83,6 +84,16 @@ class Requests:
         """Whether the ladder of a position is running."""
         return position in self._exits
 
+    def changing(self, position: int) -> bool:
+        """Whether the entry of a position is being changed; the end of its order may be that of one replaced."""
+        return position in self._changing
+
+    def so_far(self, told: Input) -> Input:
+        """What is told while an entry is being changed: that its order has ended proves nothing until that is over."""
+        if isinstance(told, OrderUpdate) and (told.leg, told.status) == ("entry", "ended"):
+            return replace(told, status="stands") if self.changing(told.position) else told
+        return told
+
     def send(self, intent: Intent) -> None:
         """Set a request on its way."""
         match intent:
@@ -118,11 +129,19 @@ class Requests:
             self._refused(intent.position, "entry", "place", sent)
 
     async def _modify_entry(self, intent: ModifyEntry) -> None:
-        gateway = self._trader.gateway
         standing = self._standing(intent.position, "entry")
-        if not standing:
-            self._told(intent.position, "entry")
-            return
+        sent: Sequence[Sent] = ()
+        self._changing.add(intent.position)
+        try:
+            sent = await self._change(intent, standing) if standing else ()
+            self._trader.tell_new()
+        finally:
+            self._changing.discard(intent.position)
+        self._told(intent.position, "entry")
+        self._answered(intent.position, "entry", "modify", sent)
+
+    async def _change(self, intent: ModifyEntry, standing: Sequence[Order]) -> list[Sent]:
+        gateway = self._trader.gateway
         sizes = slices(intent.quantity, gateway.rails.lot, gateway.rails.freeze)
         sent = [
             await gateway.cancel(order.tag, "a smaller order is wanted") for order in standing[len(sizes) :]
@@ -144,7 +163,7 @@ class Requests:
                 conf_minute=intent.conf_minute, swing_index=intent.swing_index, stop=intent.stop,
             )  # fmt: skip
             sent += await gateway.place(wish, {each.tag for each in standing})
-        self._answered(intent.position, "entry", "modify", sent)
+        return sent
 
     async def _cancel(self, intent: CancelOrder) -> None:
         sent = [
