@@ -77,7 +77,8 @@ def run_start(
     from engine.live.control.starting import start_session
 
     asked = [*(changes or []), *([f"mode={mode}"] if mode else [])]
-    spec = session_spec(session, asked, root, account, day, data_folder)
+    with waiting("asking for the login, and for the day that is played", quiet=as_json):
+        spec = session_spec(session, asked, root, account, day, data_folder)
     if spec.feed == "practice" and not spec.feed_options:
         raise NotNamedError(
             "no practice exchange is named; give --root with the rest url that `workbench practice serve` prints"

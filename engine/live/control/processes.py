@@ -165,10 +165,19 @@ def log_files(name: str, logs: Path) -> list[Path]:
     return sorted(logs.glob(f"{name}-*.log"))
 
 
-def last_words(name: str, logs: Path, lines: int = 5) -> str:
-    """The last lines of a process's newest log that has any, on one line; "" without one."""
+def last_words(name: str, logs: Path, lines: int = 5, *, since: float = 0.0) -> str:
+    """
+    The last lines of a process's newest log that has any, on one line; "" without one.
+
+    Parameters
+    ----------
+    since : float
+        Seconds of the wall clock; logs that nobody has written to since are those of others.
+    """
     for path in reversed(log_files(name, logs)):
         with suppress(OSError):
+            if path.stat().st_mtime < since:
+                break
             said = [_plain(line) for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
             if said:
                 return " / ".join(said[-lines:])

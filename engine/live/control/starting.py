@@ -46,6 +46,7 @@ UNSETTLED = frozenset(
     {"", "starting", "login_needed"}
 )  # a runner's first words, before it has asked the broker
 SETTLE_S = 5.0
+CLOCK_STEP_S = 1.0  # a file's time is behind the clock's by up to a step of the file system
 ROOM_BYTES = (
     16 << 20
 )  # log, write-ahead log, fallback journal and the processes' own logs of a day's first hours
@@ -302,9 +303,9 @@ def _await_beat(spec: SessionSpec, deadline: float, commands: Commands, *, since
         seen_at = seen_at or (time.monotonic() if SUPERVISOR in alive else None)
         ended = SUPERVISOR not in alive and (seen_at is not None or _has_said(places.logs, since))
         if ended or time.monotonic() >= deadline:
-            words = (
-                last_words(RUNNER, places.logs) or last_words(SUPERVISOR, places.logs) or "it said nothing"
-            )
+            began = time.time() - (time.monotonic() - since) - CLOCK_STEP_S if since else 0.0
+            said = (last_words(name, places.logs, since=began) for name in (RUNNER, SUPERVISOR))
+            words = next(filter(None, said), "none")
             what = (
                 "ended at once"
                 if ended
