@@ -197,7 +197,16 @@ def _end_session(places: "Places", alive: "dict[str, Process]", flatten: bool, p
 
 
 def _asked_to_stop(places: "Places", flatten: bool, patience_s: float) -> str:
-    """The runner's answer; "" if it took no notice."""
+    """
+    The runner's answer; "" if it took no notice.
+
+    Raises
+    ------
+    WorkbenchError
+        If it was refused, or is not over on a real market: by a signal the runner would be killed with a short naked.
+    """
+    from engine.live.spec import SessionSpec
+
     try:
         number = submit(places, "stop", {"flatten": flatten})
         command = await_answer(places, number, patience_s, taken_s=TAKEN_S)
@@ -206,6 +215,11 @@ def _asked_to_stop(places: "Places", flatten: bool, patience_s: float) -> str:
         return ""
     if command.state == "refused":
         raise WorkbenchError(f"stop was refused: {command.answer}")
+    if command.state == "taken" and not flatten and not SessionSpec.read(places.spec).simulated:
+        raise WorkbenchError(
+            f"not stopped after {patience_s:.0f} s: the session goes on while something is short without its whole stop, is "
+            "being bought back or may still fill (workbench live status); to close everything: workbench live kill"
+        )
     return command.answer if command.state == "done" else ""
 
 

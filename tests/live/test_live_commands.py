@@ -363,6 +363,25 @@ def test_a_real_day_is_not_left_while_an_entry_may_fill_or_a_short_is_naked(desk
     desk.run(act)
 
 
+def test_a_real_day_is_not_left_while_a_short_is_being_bought_back(desk):
+    """Its exit stands where its stop stood, at a price that only we widen."""
+
+    async def act():
+        trader = desk.trades()
+        desk.commands._spec = desk.spec.model_copy(update={"simulated": False})
+        leaving = SimpleNamespace(exit_reason="time_exit", units=65)
+        trader.state.shorts[1] = leaving
+        trader.missing = ["the end of position 1"]
+        desk.ask("stop")
+        await desk.until(lambda: trader.alerts)
+        assert trader.alerts[0][1].startswith("stop waits for the end of position 1;")
+        assert desk.stopped == []
+        leaving.units = 0
+        await desk.until(lambda: desk.stopped == [0])
+
+    desk.run(act)
+
+
 def test_a_stop_that_flattens_goes_on_until_flat_and_needs_no_reset(desk):
     async def act():
         trader = desk.trades()

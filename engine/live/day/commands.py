@@ -284,16 +284,18 @@ class Commands:
         """
         Wait for what is on its way, but not for ever.
 
-        A real day is not left while something may be short that no order protects, or an entry may still fill.
+        A real day is not left while something may be short that no order protects, or an entry may still fill, nor
+        while a short is being bought back: the exit has taken its stop's place, and only we widen it.
         """
         told = ""
         while True:
             missing = await trader.settled_within(SETTLE_S)
-            if self._spec.simulated or not may_be_naked(self._store.state):
+            exits = any(short.exit_reason and short.units for short in trader.state.shorts.values())
+            if self._spec.simulated or not (exits or may_be_naked(self._store.state)):
                 break
             if not told:
                 told = missing or "an entry that may fill, or a short without its whole stop"
-                words = "the session goes on until it is protected; to close everything: workbench live kill"
+                words = "the session goes on until that is over; to close everything: workbench live kill"
                 trader.alert("error", f"stop waits for {told}; {words}")
             await asyncio.sleep(AGAIN_S)
         if missing:
