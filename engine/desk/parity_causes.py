@@ -14,12 +14,14 @@ from engine.desk.parity_evidence import MINUTE_NS, Evidence, Life
 from engine.desk.parity_rows import MS_NS, SECOND_NS, TradeKey, TradeRow
 from engine.execution.bar_path import MOMENT_MS
 from engine.execution.ledger import EXIT_REASONS
+from engine.live.decisions.session_entries import MARGIN_WAIT_NS, means_no_margin
 from engine.live.log.events import DecisionMade
 from engine.market.clock import from_ns
 
 CAUSES = {
     "stop_gap": "a stop jumped its limit: the backtest takes the worse of two prices, an exchange its own",
     "refused_late": "an entry or its change arrived when its trigger was reached and was refused",
+    "no_margin": "the broker had no margin for an entry; for a while no other was asked for",
     "refused": "the broker refused an order for another reason",
     "denied": "our own gateway let no such order out",
     "entry_latency": "an entry order, its change or its cancel took effect later on one side",
@@ -182,6 +184,16 @@ class Causes:
             if life.order.leg == "entry" and life.order.slot == row.symbol[-2:] and leaving:
                 words = f"{life.order.symbol}, asked to go at {_clock(life.cancel_asked_ns)}, held the slot"
                 return "entry_latency", words
+        return self._held_back(last)
+
+    def _held_back(self, at_ns: int) -> Found | None:
+        """The refusal because of which the session asked for no entry then."""
+        for life in reversed(self.evidence.lives):
+            since = at_ns - life.refused_ns
+            if life.order.leg == "entry" and 0 <= since < MARGIN_WAIT_NS + MINUTE_NS:
+                words = next((each for each in life.refusals if means_no_margin(each)), "")
+                if words:
+                    return "no_margin", f"{life.order.symbol} at {_clock(life.refused_ns)}: {words}"
         return None
 
     def _entered_alone(self, case: Case) -> Found | None:
@@ -325,7 +337,7 @@ class Causes:
             slow = life.stood_ns - life.asked_ns >= SECOND_NS or self.latency_ms or leaving
             if slow and life.asked_ns <= case.at_ns:
                 return "entry_latency", f"{life.order.symbol} was asked for at {_clock(life.asked_ns)}"
-        return None
+        return self._held_back(case.at_ns) if parted and not entries else None
 
     # ---- consequences ----
 
@@ -449,8 +461,9 @@ class Causes:
 
 def _refusal(life: Life) -> Found:
     words = life.refusals[-1]
-    late = any(mark in words.lower() for mark in _TRIGGER_REACHED)
-    return ("refused_late" if late else "refused"), words
+    if any(mark in words.lower() for mark in _TRIGGER_REACHED):
+        return "refused_late", words
+    return ("no_margin" if means_no_margin(words) else "refused"), words
 
 
 def _keys(rows: Sequence[TradeRow], wanted: Callable[[TradeRow], bool]) -> set[TradeKey]:

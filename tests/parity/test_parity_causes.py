@@ -199,8 +199,35 @@ def test_an_entry_refused_because_its_trigger_was_reached():
 
 def test_an_entry_refused_for_another_reason():
     story = Story().at(DECIDED, decision()).intent(DECIDED)
-    story.at(DECIDED, e.OrderRefused(tag="E1", code="400", reason="Insufficient funds"))
+    story.at(DECIDED, e.OrderRefused(tag="E1", code="400", reason="The contract is banned today"))
     assert causes(story, backtest(row())) == [("only_theirs", "refused")]
+
+
+def refused_for_margin(second):
+    """An entry in the other contract, refused so many seconds after the open."""
+    story = Story().intent(second, "E9", position=9, symbol=OTHER)
+    return story.at(second, e.OrderRefused(tag="E9", code="400", reason="Insufficient funds"))
+
+
+@pytest.mark.parametrize(
+    ("filled", "cause"), [(700, "no_margin"), (1199, "no_margin"), (1300, "unexplained")]
+)
+def test_an_entry_that_was_not_asked_for_after_one_was_refused_for_margin(filled, cause):
+    story = refused_for_margin(300).at(DECIDED, decision())
+    assert causes(story, backtest(row(entry=filled, left=2400))) == [("only_theirs", cause)]
+
+
+def test_a_decision_beside_an_order_that_was_held_back():
+    story = refused_for_margin(DECIDED - 60).at(DECIDED, decision())
+    story.at(DECIDED + 60, decision(11, verdict="wanted", trigger=1990))
+    other = (decision(), decision(11, verdict="kept"))
+    assert ("decision", "no_margin") in causes(story, backtest(decisions=other))
+
+
+def test_an_entry_refused_for_margin_itself():
+    story = Story().at(DECIDED, decision()).intent(DECIDED)
+    story.at(DECIDED, e.OrderRefused(tag="E1", code="400", reason="Insufficient funds"))
+    assert causes(story, backtest(row())) == [("only_theirs", "no_margin")]
 
 
 def test_the_backtests_entry_that_was_refused():

@@ -127,7 +127,7 @@ def updated(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
     if event.status == "ended":
         entry.ended = True
         entry.request = ""
-        if _NO_MARGIN.search(event.reason):
+        if means_no_margin(event.reason):
             _refused_for_margin(state, entry, event.reason)
         elif entry.withdrawing and not entry.filled:
             margin_freed(state)
@@ -185,9 +185,14 @@ def filled(state: SessionState, entry: Entry) -> None:
         slot.wish = None
 
 
+def means_no_margin(reason: str) -> bool:
+    """Whether the words of a refusal say that there is no margin."""
+    return bool(_NO_MARGIN.search(reason))
+
+
 def is_for_margin(event: RequestRefused) -> bool:
     """Whether a new entry was refused as there is no margin for it; that is told here, once."""
-    return (event.leg, event.request) == ("entry", "place") and bool(_NO_MARGIN.search(event.reason))
+    return (event.leg, event.request) == ("entry", "place") and means_no_margin(event.reason)
 
 
 def margin_freed(state: SessionState) -> None:
