@@ -231,7 +231,7 @@ def make_spec(
     account : str, optional
         The user's id at the broker; needed for mode live.
     broker_root : str, optional
-        Address of the practice exchange.
+        Address of the practice exchange; a paper session on Kite's prices takes none.
     feed_options : mapping, optional
 
     Raises
@@ -241,6 +241,11 @@ def make_spec(
     """
     refuse_secrets(feed_options or {})
     refuse_secrets(session.strategy_changes)
+    if session.mode == "paper" and session.feed == "kite" and broker_root:
+        raise ParamsError(
+            f"a paper session with feed kite takes nothing from the practice exchange {broker_root}; name none (--root, "
+            "KITE_ROOT, practice_exchange), or set feed to practice"
+        )
     params = load_params(session.strategy, **session.strategy_changes)
     own = {"paper": PAPER_ACCOUNT, "practice": PRACTICE_ACCOUNT}.get(session.mode, account or "")
     return validated(

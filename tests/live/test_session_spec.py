@@ -112,11 +112,11 @@ def test_a_login_is_asked_for_where_the_session_trades_and_reads_it(tmp_path, ro
     assert spec.login_command == words.format(tmp_path)
 
 
-def test_a_session_on_kite_s_prices_logs_in_at_kite_whatever_root_the_environment_names(tmp_path):
-    spec = make_spec(
-        load_session_params(), date=DATE, data_folder=tmp_path, broker_root="http://127.0.0.1:8100"
-    )
-    assert spec.login_command == "workbench login kite"
+def test_a_session_on_kite_s_prices_logs_in_at_kite_and_takes_nothing_from_a_practice_exchange(tmp_path):
+    session = load_session_params()
+    assert make_spec(session, date=DATE, data_folder=tmp_path).login_command == "workbench login kite"
+    with pytest.raises(ParamsError, match="KITE_ROOT"):
+        make_spec(session, date=DATE, data_folder=tmp_path, broker_root="http://127.0.0.1:8100")
 
 
 def test_the_project_s_own_data_folder_need_not_be_named():

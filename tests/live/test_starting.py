@@ -232,6 +232,14 @@ def test_live_in_one_place_only_is_refused(tmp_path, change):
         check_gate(forged, "LIVE AB1234", {"WORKBENCH_LIVE": "1"})
 
 
+def test_live_refuses_the_address_of_a_practice_exchange(tmp_path):
+    spec = live_spec(tmp_path).model_copy(update={"broker_root": "http://127.0.0.1:8100"})
+    with pytest.raises(
+        LiveGateError, match=r"trades at Kite itself, not at http://127.0.0.1:8100; .* KITE_ROOT"
+    ):
+        check_gate(spec, "LIVE AB1234", {"WORKBENCH_LIVE": "1"})
+
+
 def test_live_refuses_exits_that_come_after_the_brokers_own_square_off(tmp_path):
     def told(exit_time, within_s=120):
         changes = {"entry_end_time": "15:00", "forced_exit_time": exit_time}

@@ -51,6 +51,10 @@ def check_gate(spec: SessionSpec, confirmation: str | None, environ: Mapping[str
         )
     if spec.broker == "paper":
         raise LiveGateError("a LIVE session does not trade through broker paper; set mode to paper for that")
+    if spec.broker_root:
+        raise LiveGateError(
+            f"a LIVE session trades at Kite itself, not at {spec.broker_root}; leave --root out and unset KITE_ROOT"
+        )
     check_switch(spec, environ)
     late = too_late(spec)
     if late is not None:
