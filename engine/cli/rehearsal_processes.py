@@ -28,6 +28,7 @@ from engine.live.brokers.base import BrokerError
 from engine.live.brokers.kite_token import (
     ACCESS_TOKEN,
     API_KEY,
+    TOKEN_DIES,
     KiteSecrets,
     dies_after,
     exchange_request_token,
@@ -219,6 +220,7 @@ def running_session(spec: SessionSpec, token: str) -> Iterator[subprocess.Popen[
     commands = session_commands(spec.places.spec)
     spec.places.logs.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, API_KEY: PRACTICE_KEY, ACCESS_TOKEN: token}
+    environment.pop(TOKEN_DIES, None)  # of another login: the fresh token would count as dead by it
     with (spec.places.logs / "supervisor.log").open("wb") as log:
         supervisor = subprocess.Popen(  # noqa: S603 - our own command
             list(commands[SUPERVISOR]),
