@@ -65,6 +65,7 @@ class Reconciler:
         self._trader = trader
         self._told: set[tuple[str, str, str]] = set()
         self._converted: set[str] = set()  # told already
+        self._unfit: set[int] = set()  # positions whose stop stands in another product, told already
 
     async def compare(self) -> Comparison:
         """
@@ -409,12 +410,13 @@ class Reconciler:
             except BrokerAuth as error:
                 trader.lost_login(error.message)
                 return
-            for one in sent:
-                if one.outcome != "confirmed":
-                    text = (
-                        f"position {number}: its stop could not be placed in the product of the position yet"
-                    )
-                    trader.alert("error", f"{text} ({one.reason}); convert the position back, or close it")
+            failed = next((one for one in sent if one.outcome != "confirmed"), None)
+            if failed is None:
+                self._unfit.discard(number)
+            elif number not in self._unfit:
+                self._unfit.add(number)
+                text = f"position {number}: its stop could not be placed in the product of the position yet"
+                trader.alert("error", f"{text} ({failed.reason}); convert the position back, or close it")
             trader.tell_new()
 
     async def _sweep(self) -> None:

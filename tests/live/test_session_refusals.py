@@ -74,6 +74,17 @@ def test_an_exit_frees_margin():
     assert [place.symbol for place in of(desk.close(), PlaceEntry)] == ["N24000PE"]
 
 
+def test_margin_that_is_freed_and_used_up_again_every_minute_is_told_every_quarter_of_an_hour():
+    desk = Desk(kinds=("CE", "PE"))
+    desk.protected()
+    alerts = told(refused_for_margin(desk, position=2))
+    for _ in range(31):
+        desk.trade("exit", 1, 2300)
+        for place in of(desk.close(), PlaceEntry):
+            alerts += told(refused_for_margin(desk, position=place.position))
+    assert len([text for text in alerts if "no margin" in text]) == 3, "at 0, 15 and 30 min"
+
+
 def test_a_person_who_pauses_and_resumes_lets_entries_be_asked_for_again():
     desk = Desk()
     refused_for_margin(desk)

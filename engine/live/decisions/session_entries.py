@@ -52,6 +52,7 @@ def withdraw_all(state: SessionState) -> None:
     """Want no entry order any more."""
     if state.latch != "ACTIVE":
         margin_freed(state)  # whoever makes the latch ACTIVE again has seen to it
+        state.margin_told_ns = 0
     for kind, slot in enumerate(state.slots):
         slot.wish = no_order()
         pursue(state, slot, kind)
@@ -201,7 +202,10 @@ def margin_freed(state: SessionState) -> None:
 
 
 def _refused_for_margin(state: SessionState, entry: Entry, reason: str) -> None:
-    if not state.margin_refused_ns:
+    if not state.margin_told_ns or (
+        not state.margin_refused_ns and state.now_ns - state.margin_told_ns >= MARGIN_WAIT_NS
+    ):
+        state.margin_told_ns = max(state.now_ns, 1)
         symbol, minutes = state.plan.symbols[entry.contract], MARGIN_WAIT_NS // MINUTE_NS
         state.outbox.append(
             Alert(

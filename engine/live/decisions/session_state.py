@@ -248,6 +248,7 @@ class SessionState:
     withdrawn: dict[int, int] = field(default_factory=dict)  # contract -> when its entry order ended, ns
     cycles: dict[int, list[int]] = field(default_factory=dict)  # contract -> moments of churn, ns
     margin_refused_ns: int = 0  # when an entry was last refused for it; 0 = none was since some was freed
+    margin_told_ns: int = 0  # when a person was last told of it; 0 = not since one has seen to it
     outbox: list[Intent] = field(default_factory=list)
 
     @property
