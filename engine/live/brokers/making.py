@@ -16,11 +16,8 @@ from engine.live.brokers.paper_on_feed import PaperOnFeed
 from engine.live.brokers.paper_rules import PaperRules
 from engine.live.clocks import Clock
 from engine.live.control.live_gate import check_root
-from engine.live.feeds.replay import open_script
-from engine.live.feeds.script import LakeScript, RecordingScript, Script
 from engine.live.spec import SessionSpec
 from engine.market.clock import IST
-from engine.market.contracts import lot_size
 from engine.market.prices import TICKS_PER_RUPEE
 
 BASIS_POINTS_PER_PERCENT = 100
@@ -63,16 +60,14 @@ def make_paper(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> PaperBr
     DataError
         If the day to be replayed is not there.
     """
-    script = open_script(spec) if spec.feed == "replay" else None
-    contracts = _listed(spec) if script is None else _contracts_of(script, spec)
-    ranges = _ranges_of(script) if isinstance(script, LakeScript) else None
+    contracts, ranges, by_moments = _market(spec)
     kind = PaperBroker if fed else PaperOnFeed
     broker = kind(
         spec.places.paper_book,
         spec.date,
         clock,
         contracts=contracts,
-        rules=_rules(spec, script),
+        rules=_rules(spec, by_moments=by_moments),
         ranges=ranges,
     )
     if isinstance(broker, PaperOnFeed):
@@ -80,14 +75,22 @@ def make_paper(spec: SessionSpec, clock: Clock, *, fed: bool = False) -> PaperBr
     return broker
 
 
-def _rules(spec: SessionSpec, script: Script | None) -> PaperRules:
-    """Slippage of the parameters, latency of the session; a played day fills by its moments."""
-    played = (
-        spec.feed == "practice" or (script is not None and script.simulated) or isinstance(script, LakeScript)
+def _market(spec: SessionSpec) -> tuple[ContractSource | Sequence[Contract], BarRange | None, bool]:
+    """Contracts, ranges of the bars in progress where they are known, and whether the day is played by moments."""
+    if spec.feed != "replay":
+        return _listed(spec), None, spec.feed == "practice"
+    from engine.live.brokers.paper_replay import (
+        replayed_market,  # with the lake: only a replay has need of it
     )
+
+    return replayed_market(spec)
+
+
+def _rules(spec: SessionSpec, *, by_moments: bool) -> PaperRules:
+    """Slippage of the parameters, latency of the session; a played day fills by its moments."""
     return PaperRules(
         latency_ms=spec.session.paper_latency_ms,
-        moments=played,
+        moments=by_moments,
         slip_ticks=int(spec.params.slippage_rupees * TICKS_PER_RUPEE),
         slip_basis_points=int(spec.params.slippage_percent * BASIS_POINTS_PER_PERCENT),
     )
@@ -115,37 +118,3 @@ def _listed(spec: SessionSpec) -> ContractSource:
             await broker.close()
 
     return listed
-
-
-def _contracts_of(script: Script, spec: SessionSpec) -> list[Contract]:
-    """Contracts of a day that is replayed; they have no tokens, so their places stand for them."""
-    underlying = spec.params.underlying
-    if isinstance(script, LakeScript):
-        bars = script.bars
-        expiry = bars.expiry
-        assert expiry is not None
-        return [
-            Contract(symbol, place + 1, underlying, expiry, int(bars.strike[place]),
-                     "CE" if bars.is_call[place] else "PE", bars.lot_size)
-            for place, symbol in enumerate(bars.symbols)
-        ]  # fmt: skip
-    assert isinstance(script, RecordingScript)
-    return [
-        Contract(one.symbol, place + 1, underlying, one.expiry, one.strike, one.option_type,
-                 lot_size(underlying, one.expiry))
-        for place, one in enumerate(script.recording.instruments)
-        if one.option_type in {"CE", "PE"} and one.expiry is not None and one.strike is not None
-    ]  # fmt: skip
-
-
-def _ranges_of(script: LakeScript) -> BarRange:
-    bars = script.bars
-    places = {symbol: place for place, symbol in enumerate(bars.symbols)}
-
-    def range_of(symbol: str, minute: int) -> tuple[int, int] | None:
-        place = places[symbol]
-        if not bars.valid[place, minute]:
-            return None
-        return int(bars.low[place, minute]), int(bars.high[place, minute])
-
-    return range_of
