@@ -232,3 +232,25 @@ def test_a_stop_that_fills_in_the_first_product_is_not_taken_for_the_end_of_a_co
         assert not await room.trader.proves_flat()
 
     run(act())
+
+
+def test_a_surplus_is_sold_in_the_product_in_which_it_was_bought(room):
+    """Both stops trigger while the new one takes the old one's place: the old one has opened a long position."""
+
+    async def act():
+        await room.start()
+        room.broker.moved = -2 * LOT
+
+        def both_trigger(broker):
+            if len(broker.open) == 2:
+                broker.on_change = lambda _: None
+                for order in broker.open:
+                    broker.fill(order, 2 * LOT)
+
+        room.broker.on_change = both_trigger
+        await room.compare()
+        await room.trader.settle()
+        assert room.broker.by_product() == {"MIS": 0, "NRML": 0}
+        assert await room.trader.proves_flat()
+
+    run(act())

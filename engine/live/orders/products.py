@@ -9,6 +9,7 @@ A new process believes its predecessor's closing orders in the book until it has
 from collections.abc import Iterable, Mapping
 
 from engine.live.brokers.base import OrderReport, Product
+from engine.live.log.events import IntentPrepared
 from engine.live.log.state import Order
 
 _OTHER: Mapping[Product, Product] = {"MIS": "NRML", "NRML": "MIS"}
@@ -42,6 +43,18 @@ class Products:
     def of(self, symbol: str) -> Product:
         """In which product stops and exits of a symbol go out."""
         return self.other if symbol in self.converted else self.own
+
+    def of_next(
+        self, asked: IntentPrepared | Order, orders: Iterable[Order], reports: tuple[OrderReport, ...]
+    ) -> Product:
+        """In which product an order belongs: an entry in ours, what closes in the short's, a sale in the surplus's."""
+        if asked.leg == "entry":
+            return self.own
+        if asked.side == "SELL":  # beside a converted short, a purchase in our product has opened a long
+            bought = [o for o in orders if o.position == asked.position and o.side == "BUY" and o.filled]
+            if any(self.of_order(order, reports) == self.own for order in bought):
+                return self.own
+        return self.of(asked.symbol)
 
     def sent(self, tag: str, product: Product) -> None:
         """An order leaves in this product."""

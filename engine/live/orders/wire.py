@@ -178,7 +178,7 @@ class Wire:
                 raise
             return Sent("", intent.quantity, "denied", str(error))
         tag = intent.tag
-        product = self.products.own if intent.leg == "entry" else self.products.of(intent.symbol)
+        product = self.products.of_next(intent, self.store.state.orders.values(), self.reports)
         self.products.sent(tag, product)
         self.lanes.take(self.clock.monotonic_ns())
         self._flying.add(tag)
@@ -368,8 +368,8 @@ class Wire:
 
     def misfits(self, order: Order) -> bool:
         """Whether what shall close a position stands in another product than the position."""
-        product = self.products.of_order(order, self.reports)
-        return order.leg != "entry" and product != self.products.of(order.symbol)
+        belongs = self.products.of_next(order, self.store.state.orders.values(), self.reports)
+        return order.leg != "entry" and self.products.of_order(order, self.reports) != belongs
 
     def doubtful_for(self, tag: str) -> int:
         """Nanoseconds since an answer about this tag was last awaited; 0 where it is in flight or new."""
