@@ -26,6 +26,23 @@ def test_a_book_that_is_older_than_a_change_is_overtaken_by_the_next():
     assert of(desk.close(), ModifyEntry) == []
 
 
+def test_two_changes_that_were_acknowledged_and_both_rejected_are_not_believed():
+    """The second left before the book was read: what stands is older than what stood before the last change."""
+    desk = Desk((2370, 2440, 2365, 2430), max_lots=20)
+    desk.update("entry", "stands", quantity=910)
+    desk.close()
+    desk.update("entry", "stands", quantity=650)
+    slot = desk.state.slots[0]
+    slot.wish = slot.entry.order.copy()
+    slot.wish["lots"] = 9
+    (change,) = of(desk.wait(1), ModifyEntry)
+    desk.update("entry", "stands", quantity=change.quantity)
+    desk.update("entry", "stands", quantity=910)
+    assert slot.entry.order[0]["lots"] == 14
+    (again,) = of(desk.close(), ModifyEntry)
+    assert again.quantity == 650
+
+
 def told(done):
     return [alert.text for alert in of(done, Alert)]
 

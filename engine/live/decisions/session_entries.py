@@ -144,20 +144,20 @@ def updated(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
         and not _equals(state, entry.order, event)
     ):
         if entry.request == "modify":
-            entry.before, entry.order = entry.order, entry.asked
+            entry.before.append(entry.order)
+            entry.order = entry.asked
         entry.request = ""
-    elif not entry.request and entry.before is not None:
+    elif not entry.request:
         _believe(state, entry, event)
     pursue(state, slot, entry.kind)
 
 
 def _believe(state: SessionState, entry: Entry, event: OrderUpdate) -> None:
     """An acknowledged change that the exchange rejects leaves the numbers of before: the next close asks again."""
-    assert entry.before is not None
-    for known in (entry.before, entry.asked):
-        if _equals(state, known, event) and not _equals(state, entry.order, event):
-            entry.order = known
-            return
+    if _equals(state, entry.order, event):
+        return
+    known = (entry.asked, *reversed(entry.before))  # two may have been rejected before the book was read
+    entry.order = next((one for one in known if _equals(state, one, event)), entry.order)
 
 
 def refused(state: SessionState, entry: Entry, event: RequestRefused) -> None:

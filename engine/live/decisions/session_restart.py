@@ -125,7 +125,8 @@ class _Rebuilding:
                     self._limit_of(fact.tag, 0, 1)
                 entry = self._entry_of(fact.tag)
                 if entry is not None and not np.array_equal(entry.order, entry.asked):
-                    entry.before, entry.order = entry.order, entry.asked
+                    entry.before.append(entry.order)
+                    entry.order = entry.asked
             case FillBooked() as fact:
                 order = self.log.orders[fact.tag]
                 key = fill_key(fact.order_id, fact.trade_id)
@@ -246,11 +247,13 @@ class _Rebuilding:
 
     def _shown(self, entry: Entry, fact: OrderUpdated) -> None:
         """A change has arrived, or was acknowledged and then rejected."""
-        for known in (entry.asked, entry.before):
-            if known is not None and self._has_numbers(known[0], fact):
-                if not self._has_numbers(entry.order[0], fact):
-                    entry.before, entry.order = entry.order, known
-                return
+        if self._has_numbers(entry.order[0], fact):
+            return
+        known = (entry.asked, *reversed(entry.before))
+        shown = next((one for one in known if self._has_numbers(one[0], fact)), entry.order)
+        if shown is entry.asked:
+            entry.before.append(entry.order)
+        entry.order = shown
 
     def _has_numbers(self, order: Any, fact: OrderUpdated) -> bool:
         quantity = int(order["lots"]) * self.state.plan.rules.lot_size

@@ -119,7 +119,7 @@ class Entry:
     asked_ns: int = 0  # when the request on its way was made; 0 = by an earlier process
     refused_ns: int = 0
     refusals: int = 0  # of its withdrawal, one after another
-    before: npt.NDArray | None = None  # what stood before the last change that was acknowledged
+    before: list[npt.NDArray] = field(default_factory=list)  # what stood before each acknowledged change
     filled: int = 0  # units, as told
     ended: bool = False
 
