@@ -274,9 +274,8 @@ class Causes:
         if {ours.reason, theirs.reason} <= _STOPS and "stop_gap" in {ours.reason, theirs.reason}:
             return "stop_gap", f"ours left by {ours.reason}, the backtest by {theirs.reason}"
         if {ours.reason, theirs.reason} & _DAY_REASONS and self._latches_differ(case):
-            followed = self._follows_money(
-                case
-            )  # else the same day's end, found later: what came of it was late
+            # else the same day's end, found later: what came of it was late
+            followed = self._follows_money(case)
             if followed or ours.reason != theirs.reason:
                 return followed
         fills = [fill for life in lives for fill in life.fills]

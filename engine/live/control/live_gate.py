@@ -51,10 +51,6 @@ def check_gate(spec: SessionSpec, confirmation: str | None, environ: Mapping[str
         )
     if spec.broker == "paper":
         raise LiveGateError("a LIVE session does not trade through broker paper; set mode to paper for that")
-    if spec.broker_root:
-        raise LiveGateError(
-            f"a LIVE session trades at Kite itself, not at {spec.broker_root}; leave --root out and unset KITE_ROOT"
-        )
     check_switch(spec, environ)
     late = too_late(spec)
     if late is not None:
@@ -67,16 +63,20 @@ def check_gate(spec: SessionSpec, confirmation: str | None, environ: Mapping[str
 
 def check_switch(spec: SessionSpec, environ: Mapping[str, str]) -> None:
     """
-    Hold every process of a LIVE session to the switch, started by hand too.
+    Hold every process of a LIVE session to the switch and to Kite itself, started by hand too.
 
     Raises
     ------
     LiveGateError
-        If the session is LIVE and the switch is off.
+        If the session is LIVE and the switch is off, or it is to trade at a practice exchange.
     """
     if spec.mode == "live" and environ.get(SWITCH) != "1":
         raise LiveGateError(
             f"mode live needs {SWITCH}=1 in the environment; without it, start with mode paper"
+        )
+    if spec.mode == "live" and spec.broker_root:
+        raise LiveGateError(
+            f"a LIVE session trades at Kite itself, not at {spec.broker_root}; leave --root out and unset KITE_ROOT"
         )
 
 

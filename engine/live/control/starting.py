@@ -42,14 +42,12 @@ from engine.live.spec import SessionSpec
 UP_S = 30.0
 POLL_S = 0.1
 FRESH_S = 3.0  # a heart beats every second
-UNSETTLED = frozenset(
-    {"", "starting", "login_needed"}
-)  # a runner's first words, before it has asked the broker
+UNSETTLED = frozenset({"", "starting", "login_needed"})
+"""A runner's first words, before it has asked the broker."""
 SETTLE_S = 5.0
 CLOCK_STEP_S = 1.0  # a file's time is behind the clock's by up to a step of the file system
-ROOM_BYTES = (
-    16 << 20
-)  # log, write-ahead log, fallback journal and the processes' own logs of a day's first hours
+ROOM_BYTES = 16 << 20
+"""For log, write-ahead log, fallback journal and the processes' own logs of a day's first hours."""
 LINGER = Path("/var/lib/systemd/linger")
 
 _ORPHAN = (
