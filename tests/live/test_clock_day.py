@@ -77,6 +77,7 @@ class LiveFeed:
         self.clock = clock
         self.slots = 0
         self.mute = False
+        self.ahead_ns = 0  # of the exchange's time, as told
 
     def wanted(self, subscription):
         self.slots = len(subscription.instruments)
@@ -95,7 +96,7 @@ class LiveFeed:
                 volume += 10
                 ticks = np.zeros(self.slots, TICK)
                 ticks["instrument"] = np.arange(self.slots)
-                ticks["exchange_ns"] = ticks["receive_ns"] = now
+                ticks["exchange_ns"], ticks["receive_ns"] = now + self.ahead_ns, now
                 ticks["price"], ticks["volume"] = 2000 + (now - OPEN_NS) // MINUTE, volume
                 out.send_ticks(ticks)
             await asyncio.sleep(0.1)
@@ -292,6 +293,18 @@ def test_a_wall_clock_that_jumps_changes_no_minute(tmp_path):
         await rig.closed(3)
         assert rig.bars()[:4] == [(minute, {2000 + minute}) for minute in range(4)]
         assert rig.links() == [("clock", "jumped")] * 2
+
+    run(tmp_path, act, OPEN_NS - 30 * NS)
+
+
+def test_prices_dated_ahead_count_by_their_receipt_and_are_told(tmp_path):
+    async def act(rig):
+        rig.feed.ahead_ns = 3600 * NS
+        await rig.closed(2)
+        assert rig.bars() == [(0, {2000}), (1, {2001}), (2, {2002})]
+        assert rig.day.minutes.newest_ns < OPEN_NS + 10 * MINUTE
+        told = [event.fact.text for event in rig.store.events() if event.kind == "Noticed"]
+        assert len([text for text in told if "ahead of our clocks" in text]) == 1
 
     run(tmp_path, act, OPEN_NS - 30 * NS)
 
