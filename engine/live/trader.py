@@ -349,7 +349,7 @@ class Trader:
     def lost_login(self, words: str) -> None:
         """The broker does not know us any more: what protects stays there, nothing new is sent."""
         if not self.login_lost:
-            self.alert("error", f"the broker's login is gone ({words}); log in again: workbench login kite")
+            self.alert("error", f"the broker's login is gone ({words}); log in again")
         self.login_lost = True
 
     @property
