@@ -369,7 +369,7 @@ def test_a_real_day_is_not_left_while_a_short_is_being_bought_back(desk):
     async def act():
         trader = desk.trades()
         desk.commands._spec = desk.spec.model_copy(update={"simulated": False})
-        leaving = SimpleNamespace(exit_reason="time_exit", units=65)
+        leaving = SimpleNamespace(exit_reason="time_exit", stop_triggered_ns=0, units=65)
         trader.state.shorts[1] = leaving
         trader.missing = ["the end of position 1"]
         desk.ask("stop")
@@ -377,6 +377,24 @@ def test_a_real_day_is_not_left_while_a_short_is_being_bought_back(desk):
         assert trader.alerts[0][1].startswith("stop waits for the end of position 1;")
         assert desk.stopped == []
         leaving.units = 0
+        await desk.until(lambda: desk.stopped == [0])
+
+    desk.run(act)
+
+
+def test_a_real_day_is_not_left_while_a_stop_has_triggered_and_not_filled(desk):
+    """The market may have jumped over its limit; only we make it marketable."""
+
+    async def act():
+        trader = desk.trades()
+        desk.commands._spec = desk.spec.model_copy(update={"simulated": False})
+        gap = SimpleNamespace(exit_reason="", stop_triggered_ns=1, units=65)
+        trader.state.shorts[1] = gap
+        desk.ask("stop")
+        await desk.until(lambda: trader.alerts)
+        assert "being bought back" in trader.alerts[0][1]
+        assert desk.stopped == []
+        gap.units = 0
         await desk.until(lambda: desk.stopped == [0])
 
     desk.run(act)

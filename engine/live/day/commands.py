@@ -285,16 +285,19 @@ class Commands:
         Wait for what is on its way, but not for ever.
 
         A real day is not left while something may be short that no order protects, or an entry may still fill, nor
-        while a short is being bought back: the exit has taken its stop's place, and only we widen it.
+        while a short is being bought back by an exit in its stop's place, or by its stop: only we widen their prices.
         """
         told = ""
         while True:
             missing = await trader.settled_within(SETTLE_S)
-            exits = any(short.exit_reason and short.units for short in trader.state.shorts.values())
-            if self._spec.simulated or not (exits or may_be_naked(self._store.state)):
+            shorts = [short for short in trader.state.shorts.values() if short.units]
+            buying = any(short.exit_reason or short.stop_triggered_ns for short in shorts)
+            if self._spec.simulated or not (buying or may_be_naked(self._store.state)):
                 break
             if not told:
-                told = missing or "an entry that may fill, or a short without its whole stop"
+                told = (
+                    missing or "an entry that may fill, a short being bought back or without its whole stop"
+                )
                 words = "the session goes on until that is over; to close everything: workbench live kill"
                 trader.alert("error", f"stop waits for {told}; {words}")
             await asyncio.sleep(AGAIN_S)
