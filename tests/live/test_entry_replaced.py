@@ -122,6 +122,30 @@ def test_after_a_restart_a_replaced_entry_has_its_own_numbers(room):
     run(act())
 
 
+def test_what_filled_before_an_entry_was_replaced_counts_after_a_restart_as_before(room):
+    """Wanted are two lots: one has filled, the successor holds the other."""
+
+    async def act():
+        await room.start(lots=2)
+        room.broker.modify_faults.append("refuse")
+        room.broker.cancel_faults.append("part")
+        room.want(*NEW)
+        await room.trader.settle()
+        assert {(o.request.side, o.request.quantity) for o in room.broker.open} == {
+            ("SELL", LOT),
+            ("BUY", LOT),
+        }
+        before = room.slot.entry.order.copy()
+        await room.trader.close()
+        await room.start(lots=0)
+        assert before["lots"] == 2
+        assert room.slot.entry.order["lots"] == 2
+        (short,) = room.trader.state.open
+        assert (short.units, short.stop_covers) == (LOT, LOT)
+
+    run(act())
+
+
 def test_after_a_restart_a_change_that_was_rejected_is_not_believed(room):
     async def act():
         await room.start()

@@ -171,8 +171,9 @@ class _Rebuilding:
                 known.order["lots"] += lots
             elif slot.entry is None:  # all before it have ended: it stands in their place
                 slot.entry = known
-                self.ended.pop(fact.position, None)
-                known.order = known.asked = self._wanted(known, fact.trigger, fact.limit, fact.quantity)
+                filled = sum(self.log.orders[tag].filled for tag in self.ended.pop(fact.position, ()))
+                quantity = filled + fact.quantity
+                known.order = known.asked = self._wanted(known, fact.trigger, fact.limit, quantity)
             return
         if fact.symbol not in self.places:
             raise DataError(
