@@ -317,3 +317,31 @@ def stop(lots=1, position=1, **given):
         "trigger": 2200, "limit": 2260,
     }  # fmt: skip
     return Wish(position=position, quantity=lots * LOT, **{**told, **given})
+
+
+def moved(desk, tag, trigger, quantity=LOT, **given):
+    """Ask for another trigger, its limit 60 ticks beyond."""
+    asked = {"quantity": quantity, "trigger": trigger, "limit": trigger + 60, "order_type": "SL", **given}
+    return desk.gateway.modify(tag, **asked)
+
+
+async def protected(desk, lots=1):
+    """A short with its stop standing; the stop's tag."""
+    await desk.start()
+    await desk.short(lots)
+    (sent,) = await desk.gateway.place(stop(lots))
+    await desk.gateway.wire.look()
+    return sent.tag
+
+
+def gaps(desk):
+    """Watch every change at the exchange for a moment at which the short has too little protection."""
+    found = []
+
+    def check(broker):
+        live = sum(o.request.quantity - o.filled for o in broker.open if o.request.side == "BUY")
+        if -broker.net > live:
+            found.append((broker.net, live))
+
+    desk.broker.on_change = check
+    return found

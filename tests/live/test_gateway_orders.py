@@ -13,12 +13,6 @@ from engine.live.orders.book import request_of
 from engine.live.orders.wire import Rules
 
 
-@pytest.fixture
-def desk(tmp_path):
-    with closing_store(Desk(tmp_path / "store.sqlite")) as made:
-        yield made
-
-
 def test_the_intent_is_on_disk_before_the_request_leaves(desk):
     seen = []
 

@@ -1,26 +1,14 @@
 """Changes that are acknowledged and then rejected, orders that never reach the exchange: what is done, and told."""
 
-import pytest
-from scripted_broker import LOT, NS, Desk, closing_store, entry, run, stop
+from scripted_broker import LOT, NS, entry, moved, run, stop
 
 from engine.live.brokers.base import OrderStatus
 from engine.live.log.events import Noticed
 
 
-@pytest.fixture
-def desk(tmp_path):
-    with closing_store(Desk(tmp_path / "store.sqlite")) as made:
-        yield made
-
-
 def notices(desk, words):
     facts = (event.fact for event in desk.store.events())
     return [fact for fact in facts if isinstance(fact, Noticed) and words in fact.text]
-
-
-def moved(desk, tag, trigger, quantity=LOT, **given):
-    asked = {"quantity": quantity, "trigger": trigger, "limit": trigger + 60, "order_type": "SL", **given}
-    return desk.gateway.modify(tag, **asked)
 
 
 async def change_twice(desk, tag, trigger, limit):
