@@ -46,10 +46,18 @@ async def subscribed(reader_kind, spec, wanted, server, **settings):
     return reader
 
 
+async def no_fresh_price(reader, server):
+    """The reader has been told so, and the exchange knows what it wants: what is played from now on reaches it."""
+    await reader.until(lambda message: isinstance(message, Status) and message.link == "stale")
+    async with asyncio.timeout(30):
+        while not server.call(lambda: any(socket.modes for socket in server.ticker.sockets)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def before_the_open(reader_kind, spec, wanted, server):
     """A reader that has subscribed and been told that no price is fresh yet."""
     reader = await subscribed(reader_kind, spec, wanted, server)
-    await reader.until(lambda message: isinstance(message, Status) and message.link == "stale")
+    await no_fresh_price(reader, server)
     return reader
 
 
@@ -189,7 +197,7 @@ def test_a_dead_login_is_told_and_a_new_one_is_found(
         assert "log in" in told.detail
         dies = dt.datetime.now(IST) + dt.timedelta(hours=3)
         write_token(env_file, KiteSecrets(server.api_key, None, server.grant_token(), dies))
-        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await no_fresh_price(follower, server)
         await step(server)
         await follower.until(is_clock(0, 0))
 
@@ -205,7 +213,7 @@ def test_a_new_reader_gets_the_past_and_the_feed_outlives_readers(
 
     async def story():
         first = await subscribed(reader, spec, wanted, server)
-        await first.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await no_fresh_price(first, server)
         await step(server, 2 * STEP)
         await first.until(is_clock(1, 4))
         await first.client.close()
@@ -234,7 +242,7 @@ def test_more_instruments_may_be_asked_for_later(
         options, index = wanted(server)
         follower = await reader.connect(spec)
         await follower.client.subscribe(options[:5], index=index)
-        await follower.until(lambda message: isinstance(message, Status) and message.link == "stale")
+        await no_fresh_price(follower, server)
         await step(server)
         await follower.until(is_clock(0, 0))
         assert set(all_ticks(follower)["instrument"]) == set(range(5))

@@ -164,7 +164,7 @@ class Day:
 
     def look(self):
         """One turn of the watch."""
-        self.watch._watch_feed()
+        self.watch.look_at_feed()
         self.watch._tell_time()
 
     def close(self):
@@ -293,13 +293,13 @@ def test_a_played_day_that_falls_silent_is_stale_by_its_own_speed(tmp_path):
     day = Day(tmp_path, clock=SystemClock())
     day.paced, day.rate = True, 60.0
     day.link.silent_s = 5.5
-    day.watch._watch_feed()
+    day.watch.look_at_feed()
     assert day.watch.fresh
     day.link.silent_s = 6.5
-    day.watch._watch_feed()
+    day.watch.look_at_feed()
     assert not day.watch.fresh
     day.rate = 0.0  # at "max" it waits for us
-    day.watch._watch_feed()
+    day.watch.look_at_feed()
     assert day.watch.fresh
 
 

@@ -262,8 +262,11 @@ def test_with_a_full_disk_a_kill_still_closes_everything_and_the_log_learns_it_l
     resource.prlimit(rig.runner.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     rig.wait(lambda: rig.latch() == "HALTED", why="halted")
     rig.wait(lambda: not rig.open_positions(), why="flat by the log")
-    disk = [fact.status for fact in rig.facts("LinkChanged") if fact.link == "disk"]
-    assert disk == ["down", "up"]
+
+    def disk():
+        return [fact.status for fact in rig.facts("LinkChanged") if fact.link == "disk"]
+
+    rig.wait(lambda: disk() == ["down", "up"], why="disk down, then up")
 
 
 def test_a_day_that_ended_without_the_proof_of_flat_goes_on(rig, days):

@@ -63,7 +63,7 @@ def test_a_day_through_the_real_processes_equals_its_backtest(lake):
 
 
 def test_a_rehearsal_broken_off_ends_its_processes_and_says_one_line(lake):
-    started = rehearse(lake)
+    started = rehearse(lake, "--speed", "60")  # a minute of it is left when it is broken off
     until = time.monotonic() + 120
     while len(processes_of(lake)) < 4 and time.monotonic() < until:  # itself, the exchange, supervisor, more
         time.sleep(0.1)

@@ -63,7 +63,7 @@ class DayWatch:
         day = self._day
         while True:
             day.trader.raise_failure()
-            self._watch_feed()
+            self.look_at_feed()
             if not day.paced:
                 self._tell_time()
             await asyncio.sleep(WATCH_S)
@@ -166,7 +166,8 @@ class DayWatch:
         day.broker_time(self._now)
         day.trader.tell(Timer(self._now))
 
-    def _watch_feed(self) -> None:
+    def look_at_feed(self) -> None:
+        """Tell the session when prices stop being fresh, and when they are fresh again."""
         day = self._day
         condition, detail = self._condition()
         fresh = condition == "up"
