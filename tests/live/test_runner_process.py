@@ -207,10 +207,11 @@ def test_a_kill_that_died_is_carried_on_by_the_next_runner(rig):
 
 def test_a_feed_that_dies_and_comes_back_costs_no_trade(make_rig, days):
     rig = make_rig().start()
-    for minute in (HELD_MINUTE, TWO_HELD_MINUTE):
+    for times, minute in enumerate((HELD_MINUTE, TWO_HELD_MINUTE), start=1):
         rig.play_to(minute)
         rig.end(FEED)
         rig.start(FEED)
+        rig.wait(lambda times=times: rig.words().count("prices are fresh again") == times, why="fresh")
     rig.play_to(ALL_DONE_MINUTE)
     assert rig.trades() == days.backtest(DATE)[0]
 
@@ -225,6 +226,7 @@ def test_a_login_lost_at_midday_is_waited_for_and_nothing_is_lost(make_rig, days
         rig.keep_token_in_file(rig.env.pop("KITE_ACCESS_TOKEN"))
     rig.start()
     rig.play_to(HELD_MINUTE)
+    rig.wait_phase("trading")  # its last words may still be those of its start, which waited for a login, too
     rig.expire_tokens()
     rig.wait_phase("login_needed")
     rig.keep_token_in_file(rig.server.grant_token())

@@ -355,7 +355,6 @@ class LiveDay:
 
     async def _clock_tick(self, tick: ClockTick) -> None:
         self.broker_time(tick.ns)
-        self.watch.look_at_feed()  # minutes of a played day pass between two looks of the watch's own
         if isinstance(tick.speed, str):
             await self.trader.settle()  # what this moment filled is booked before it is judged
         # a minute's end still belongs to it: what is due at the next one meets that one's first price
