@@ -109,12 +109,13 @@ def take_prices(ticks: Records, price: npt.NDArray[np.int32], highs: npt.NDArray
     Parameters
     ----------
     ticks : TICK[n], in the order they came
-        Those without a price change nothing.
+        Those without a price, or of instruments other than 0 .. C - 1, change nothing.
     price, highs : int32[C], ticks
         Changed.
     """
     for number in range(ticks.shape[0]):
         tick = ticks[number]
-        if tick["price"] > 0:
-            price[tick["instrument"]] = tick["price"]
-            highs[tick["instrument"]] = max(highs[tick["instrument"]], tick["price"])
+        contract = tick["instrument"]
+        if tick["price"] > 0 and 0 <= contract < price.shape[0]:
+            price[contract] = tick["price"]
+            highs[contract] = max(highs[contract], tick["price"])

@@ -20,7 +20,6 @@ from engine.live.decisions.session_inputs import (
     Input,
     LatchKnown,
     OrderUpdate,
-    Quotes,
     Timer,
     Trade,
 )
@@ -170,8 +169,12 @@ class Trader:
         return told_ns + self.clock.monotonic_ns() - told_at if told_ns else self.clock.wall_ns()
 
     def _in_time(self, event: Input) -> Input:
-        """The event, at our own time where its own lies ahead of it; on a played day the feed is the time."""
-        if isinstance(self.clock, PacedClock) or not isinstance(event, Quotes | OrderUpdate | Trade):
+        """
+        What the broker tells, at our own time where its own lies ahead of it; on a played day the feed is the time.
+
+        The times of prices were judged when they came (`LastPrices.push`).
+        """
+        if isinstance(self.clock, PacedClock) or not isinstance(event, OrderUpdate | Trade):
             return event
         at_ns = event.time_ns if isinstance(event, Trade) else event.at_ns
         ahead_ns = at_ns - self.latest_ns

@@ -7,7 +7,7 @@ from scripted_broker import LOT, NS, START_NS, run
 from test_reconcile import Room
 
 from engine.live.brokers.base import OrderStatus
-from engine.live.decisions.session_inputs import OrderUpdate, Quotes, Timer, Trade
+from engine.live.decisions.session_inputs import OrderUpdate, Timer, Trade
 
 SOON, FAR = 3 * NS, 300 * NS
 
@@ -21,14 +21,13 @@ def room(tmp_path):
 
 def dated(kind, at_ns):
     made = {
-        "quotes": lambda: Quotes.of(at_ns, ((0, 2000),)),
         "trade": lambda: Trade("x/1", 9, "stop", LOT, 2000, at_ns),
         "update": lambda: OrderUpdate(9, "stop", "stands", LOT, 2200, 2260, 0, at_ns),
     }
     return made[kind]()
 
 
-@pytest.mark.parametrize("kind", ["quotes", "trade", "update"])
+@pytest.mark.parametrize("kind", ["trade", "update"])
 def test_a_moment_far_ahead_of_our_clocks_does_not_move_the_session(room, kind):
     async def act():
         await room.start(lots=0)
@@ -47,16 +46,6 @@ def test_a_moment_far_ahead_of_our_clocks_does_not_move_the_session(room, kind):
     run(act())
 
 
-def test_a_price_far_ahead_of_our_clocks_is_still_a_price(room):
-    async def act():
-        await room.start(lots=0)
-        room.trader.tell(Timer(room.desk.clock.wall_ns()))
-        room.trader.tell(dated("quotes", room.desk.clock.wall_ns() + FAR))
-        assert room.trader.state.price[0] == 2000
-
-    run(act())
-
-
 @pytest.mark.parametrize("jump_ns", [-FAR, FAR])
 def test_after_a_jump_of_the_wall_clock_either_clock_is_believed(room, jump_ns):
     async def act():
@@ -68,7 +57,7 @@ def test_after_a_jump_of_the_wall_clock_either_clock_is_believed(room, jump_ns):
         true_ns = told + max(
             jump_ns, 0
         )  # set back: the time goes on; a machine that slept: the wall clock is right
-        room.trader.tell(dated("quotes", true_ns))
+        room.trader.tell(dated("update", true_ns))
         assert room.trader.state.now_ns == true_ns
 
     run(act())

@@ -67,3 +67,42 @@ def test_after_warming_a_session_compiles_nothing():
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env=os.environ,
     )  # fmt: skip
     assert ran.stdout.strip() == "{}"
+
+
+MATCHING = """
+import engine.execution.matching as matching
+from dataclasses import dataclass
+from itertools import product
+from engine.execution import resting
+
+@dataclass
+class Order:
+    side: int
+    order_type: str
+    triggered: bool
+    fresh: bool
+    is_stop: bool
+    limit: int = 2000
+    trigger: int = 2010
+    pending: int = 65
+
+def compiled():
+    return {name: len(one.signatures) for name, one in vars(matching).items() if getattr(one, "signatures", None)}
+
+resting.warm()
+before = compiled()
+assert before
+for side, kind, *flags in product((matching.BUY, matching.SELL), ("SL", "LIMIT", "MARKET"), *[(False, True)] * 3):
+    for price in (1980, 2020):
+        resting.bar_price(Order(side, kind, *flags), resting.Step(2000, price, price > 2000, 1970, 2030), 2, 5)
+        resting.quote_price(Order(side, kind, *flags), price, (1990, 2010), [65, 65])
+print({name: count for name, count in compiled().items() if before.get(name, 0) < count})
+"""
+
+
+def test_after_warming_no_order_waits_for_a_compiler():
+    ran = subprocess.run(
+        [sys.executable, "-c", MATCHING],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env=os.environ,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "{}"
